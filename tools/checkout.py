@@ -8,7 +8,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def copied_to(folder):
-    """Makes `folder` anew with every file here that git does not ignore, and gives it."""
+    """Makes `folder` again with every file here that git does not ignore, and returns it."""
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
@@ -16,7 +16,7 @@ def copied_to(folder):
     for name in filter(None, files):
         name = name.decode()
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        # With the present time as its own: cargo must not take the last defect's build for one of it.
+        # With the current time, so that cargo does not reuse the build of the last defect.
         shutil.copy(ROOT / name, folder / name)
     (folder / ".tools").symlink_to(ROOT / ".tools")
     return folder

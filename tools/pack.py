@@ -51,7 +51,7 @@ def pack_tar(folder, packed):
 
 
 def once(pattern, by, text):
-    """Replaces what has to be there exactly once."""
+    """Replaces a text that must occur exactly once."""
     text, times = re.subn(pattern, by, text, flags=re.MULTILINE)
     if times != 1:
         fail(f"the template has {times} places like {pattern!r}, not one")

@@ -5,7 +5,7 @@ It judges as CloudFormation does: allowed patterns and values, bounds of numbers
 
 import re
 
-# Values that a deployment takes, and values that it refuses before it makes anything.
+# Values that a deployment accepts, and values that it refuses before it creates anything.
 GOOD = {
     "OktaOrgUrl": "https://acme.okta.com",
     "OktaAppId": "0oa1b2c3d4e5f6g7h8i9",

@@ -11,7 +11,7 @@ OKTA_TOKEN, CLIENT_ID, CLIENT_SECRET = "simulated-okta-token", "simulated-client
 
 
 class Wrong(Exception):
-    """Something is not as it should be; the text says what."""
+    """A check failed. The text says which."""
 
 
 def http(method, url, body=None, headers=None):
@@ -97,7 +97,7 @@ class Anypoint:
         return self.call("GET", f"/organizations/{ORGANIZATION}/teams?limit=500&offset=0")["data"]
 
     def look(self):
-        """Accounts and teams in the words of the story below."""
+        """Accounts and teams in the format of the story."""
         users = self.users()
         names = {user["id"]: name for name, user in users.items()}
         accounts = {name: f"{u['firstName']} {u['lastName']}" + ("" if u["enabled"] else ", disabled") for name, u in users.items()}

@@ -1,5 +1,5 @@
-//! Holds the audit trail against what a simulated Anypoint was really made to do: every change has an entry, or
-//! an entry of its successor that says that a run was cut off.
+//! Compares the audit trail with the writes that a simulated Anypoint received. Every change has an entry, or the next
+//! run has an entry that says that a run was cut off.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use http::Method;
 use okta_anypoint::ledger::AuditEntry;
 use okta_anypoint::simulator::traffic::RecordedRequest;
 
-/// Whose the accounts and teams are, as far as anybody ever saw.
+/// The owners of accounts and teams, as far as they were ever seen.
 #[derive(Default)]
 pub struct Subjects {
     /// Accounts by their username.
@@ -60,7 +60,7 @@ pub fn unaccounted(
     for call in writes {
         let at_ms = epoch_ms + i64::try_from(call.at_ms).unwrap();
         for change in changes(call, subjects) {
-            // The same once more is no change: a retry, or a run after one that was cut off.
+            // A repeated write is no change: it is a retry, or a run after one that was cut off.
             let is_new = change
                 .state_of()
                 .is_none_or(|of| last.insert(of, change.clone()).as_ref() != Some(&change));
@@ -72,11 +72,11 @@ pub fn unaccounted(
 
     let mut used: HashSet<(usize, Change)> = HashSet::new();
     let mut missing = Vec::new();
-    // The last ones first: an earlier one has their entries to choose from, and more.
+    // The last ones first: an earlier change can use their entries, and more.
     for (at_ms, change, call) in made.into_iter().rev() {
         let own = entries.iter().enumerate().find(|(n, entry)| {
             entry.at_ms >= at_ms
-                && change.is_told_by(entry, subjects)
+                && change.is_covered_by(entry, subjects)
                 && !(change.state_of().is_some() && used.contains(&(*n, change.clone())))
         });
         if let Some((n, _)) = own {
@@ -98,7 +98,7 @@ pub fn unaccounted(
     missing
 }
 
-/// The changes that a write made.
+/// The changes that one write made.
 fn changes(call: &RecordedRequest, subjects: &Subjects) -> Vec<Change> {
     let path = call.path.split("/organizations/").nth(1).unwrap_or("");
     let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -141,7 +141,7 @@ fn changes(call: &RecordedRequest, subjects: &Subjects) -> Vec<Change> {
 }
 
 impl Change {
-    /// What has the state that this change gives, if it can be given twice.
+    /// The object whose state this change sets, if a write can set it twice.
     fn state_of(&self) -> Option<String> {
         match self {
             Self::Enabled(account, _) => Some(account.clone()),
@@ -150,12 +150,12 @@ impl Change {
         }
     }
 
-    fn is_told_by(&self, entry: &AuditEntry, subjects: &Subjects) -> bool {
+    fn is_covered_by(&self, entry: &AuditEntry, subjects: &Subjects) -> bool {
         let action = entry.action.as_str();
         let on = |id: &str| entry.id.as_deref() == Some(id);
         match self {
             Self::Enabled(account, Enabled::Made) => {
-                // The id is not known where the answer was lost.
+                // A lost answer leaves the id unknown.
                 action == "create_account"
                     && (on(account)
                         || (entry.id.is_none() && is_of(subjects, account, &entry.subject)))
@@ -178,7 +178,7 @@ impl Change {
         }
     }
 
-    /// Whether the run that made the change may have been one of this subject. Also users make, rename and adopt teams.
+    /// Whether a run of this subject may have made the change. Runs of users also create, rename and adopt teams.
     fn is_about(&self, subject: &str, subjects: &Subjects) -> bool {
         let of_team = |team: &str| {
             subjects
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_needs_an_entry_of_its_own_after_it() {
+    fn each_change_needs_its_own_later_entry() {
         let disable = |at| write(at, Method::PUT, "users/a1", json!({"enabled": false}));
         let enable = write(20, Method::PUT, "users/a1", json!({"enabled": true}));
         let disabled = |at| entry(at, "user#u1", "disable_account", "a1", &[]);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_leaves_a_later_change_its_entry() {
+    fn an_interrupted_entry_covers_the_earliest_change() {
         let enable = |at| write(at, Method::PUT, "users/a1", json!({"enabled": true}));
         let disable = write(20, Method::PUT, "users/a1", json!({"enabled": false}));
         let writes = [enable(10), disable, enable(30)];
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_says_that_a_run_was_cut_off() {
+    fn an_interrupted_entry_covers_only_its_own_subject() {
         let made = write(10, Method::POST, "users", json!({"username": "Ann"}));
         let of = |subject| entry(1_050, subject, AuditEntry::INTERRUPTED, "", &[]);
         assert_eq!(missing(std::slice::from_ref(&made), &[of("user#u2")]), 1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_is_told_by_the_user_or_by_the_group() {
+    fn a_membership_change_is_recorded_for_the_user_or_the_group() {
         let joined = write(10, Method::PATCH, "teams/t1/members", json!([{"id": "a1"}]));
         let left = write(20, Method::DELETE, "teams/t1/members", json!(["a1"]));
         let by_user = entry(1_015, "user#u1", "join_team", "t1", &[]);
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_effect_needs_none() {
+    fn a_write_without_effect_needs_no_entry() {
         let mut refused = write(10, Method::PUT, "users/a1", json!({"enabled": false}));
         refused.handled = None;
         assert_eq!(missing(&[refused], &[]), 0);

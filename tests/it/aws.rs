@@ -12,10 +12,10 @@ use okta_anypoint::ledger::{ClaimOutcome, DynamoDbLedger, Ledger, Reason};
 use crate::ledger::{LEASE, work};
 use crate::servers;
 
-/// Set in a process that a test of this file started from itself, and nowhere else.
+/// Set only in the child process that a test of this file starts.
 const TABLE: &str = "OKTA_ANYPOINT_TEST_TABLE";
 
-/// This very test in a process of its own, whose environment is empty but for what the caller adds.
+/// The same test in a child process. Its environment holds only what the caller adds.
 fn again(test: &str, table: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -34,7 +34,7 @@ fn output(command: &mut Command) -> String {
     said
 }
 
-/// Claims an event with a Lambda's variables and nothing else.
+/// Claims an event with only the variables of a Lambda function.
 async fn claim_in(table: String) {
     let begun = Instant::now();
     let config = for_lambda(Limits::within(Duration::from_secs(5))).await;
@@ -51,17 +51,17 @@ async fn claim_in(table: String) {
         "loaded after {loaded:?}, claimed after {:?}",
         begun.elapsed()
     );
-    // A metadata service that is asked in vain takes a second or more.
+    // A call to an absent metadata service takes a second or more.
     assert!(loaded < Duration::from_millis(500), "{loaded:?}");
 }
 
 #[tokio::test]
-async fn the_environment_is_enough() {
+async fn the_aws_client_needs_only_the_environment() {
     if let Ok(table) = std::env::var(TABLE) {
         return claim_in(table).await;
     }
     let (client, table) = servers::table().await;
-    let mut lambda = again("aws::the_environment_is_enough", &table);
+    let mut lambda = again("aws::the_aws_client_needs_only_the_environment", &table);
     let said = output(
         lambda
             .env("AWS_ACCESS_KEY_ID", "test")
@@ -69,12 +69,12 @@ async fn the_environment_is_enough() {
     );
     assert!(said.contains("claimed after"), "{said}");
     println!("{said}");
-    // The table is the same one, whatever the region: DynamoDB Local shares it. The lease and the record are there.
+    // DynamoDB Local shares the table among regions. It holds the lease and the record.
     let items = client.scan().table_name(&table).send().await.unwrap();
     assert_eq!(items.count, 2);
 }
 
-/// Reads a record without credentials, and prints why that failed: an answer, not a wait and not a retry.
+/// Reads a record without credentials, and prints why that failed.
 async fn read_as_nobody(table: String) {
     for source in [load, for_lambda] {
         let config = source(Limits::within(Duration::from_secs(5))).await;
@@ -90,13 +90,13 @@ async fn read_as_nobody(table: String) {
     }
 }
 
-/// Without credentials the answer says so instead of waiting or asking to be retried.
+/// Without credentials the call fails with a clear message. It does not wait, and is not retryable.
 #[tokio::test]
-async fn missing_credentials_are_named() {
+async fn missing_aws_credentials_are_named() {
     if let Ok(table) = std::env::var(TABLE) {
         return read_as_nobody(table).await;
     }
-    let mut nobody = again("aws::missing_credentials_are_named", "people");
+    let mut nobody = again("aws::missing_aws_credentials_are_named", "people");
     let said = output(nobody.env("AWS_EC2_METADATA_DISABLED", "true"));
     assert!(said.contains("AWS_ACCESS_KEY_ID"), "{said}");
 }

@@ -35,7 +35,7 @@ enum Fault {
     Answer(u16, Value),
 }
 
-/// Decides by the operation and by how many of this operation's calls were made before.
+/// Decides by the operation and by the number of its earlier calls.
 type Plan = fn(&str, usize) -> Fault;
 
 #[derive(Clone)]
@@ -127,7 +127,7 @@ async fn pass(
     (status, headers, answer)
 }
 
-/// A client that speaks through the faults, a table, and the server between.
+/// A client whose calls pass the faults, a table, and the server between them.
 async fn between(plan: Plan) -> (aws_sdk_dynamodb::Client, String, Between) {
     let (_, table) = servers::table().await;
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -144,7 +144,7 @@ async fn between(plan: Plan) -> (aws_sdk_dynamodb::Client, String, Between) {
     (client, table, between)
 }
 
-/// Every write is carried out twice or more: the SDK sends it again, because its answer was lost.
+/// The SDK repeats every write, because its answer was lost. DynamoDB carries it out twice or more.
 fn lose_every_second(operation: &str, before: usize) -> Fault {
     match operation {
         "UpdateItem" | "PutItem" | "TransactWriteItems" if before.is_multiple_of(2) => Fault::Lost,
@@ -183,9 +183,9 @@ async fn lease(table: &str) -> Lease {
     crate::world::lease(&ledger, "00u1", LEASE).await
 }
 
-/// Keys that a batch leaves out are asked for again; no key is lost, none is taken for absent.
+/// The store requests keys again that a batch left out. No key is lost, and none counts as absent.
 #[tokio::test]
-async fn keys_left_out_are_asked_for_again() {
+async fn unprocessed_keys_are_requested_again() {
     let (client, table, between) = between(|operation, before| match operation {
         "BatchGetItem" if before < 3 => Fault::Partly([0, 1, 60][before]),
         _ => Fault::None,
@@ -210,7 +210,7 @@ async fn keys_left_out_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn keys_left_out_for_ever_are_a_failure() {
+async fn keys_that_stay_unprocessed_are_a_failure() {
     let (client, table, _) = between(|operation, _| match operation {
         "BatchGetItem" => Fault::Partly(0),
         _ => Fault::None,
@@ -223,9 +223,9 @@ async fn keys_left_out_for_ever_are_a_failure() {
     assert!(failure.is_retryable(), "{failure}");
 }
 
-/// Others in the way of a transaction are waited for.
+/// A transaction waits for others that are in its way.
 #[tokio::test]
-async fn a_conflict_is_tried_again() {
+async fn a_transaction_conflict_is_retried() {
     let (client, table, between) = between(|operation, before| {
         if operation == "TransactWriteItems" && before < 2 {
             return cancelled(&["None", "TransactionConflict", "None"]);
@@ -241,7 +241,7 @@ async fn a_conflict_is_tried_again() {
     assert_eq!(between.made("TransactWriteItems"), 3);
 }
 
-/// A transaction that DynamoDB has no capacity for may be tried later, and says so.
+/// The failure of a transaction says that it is retryable when DynamoDB lacks the capacity.
 #[tokio::test]
 async fn a_throttled_transaction_is_retryable() {
     let (client, table, _) = between(|operation, before| match (operation, before) {
@@ -269,7 +269,7 @@ fn cancelled(reasons: &[&str]) -> Fault {
     Fault::Answer(400, refusal)
 }
 
-/// Another run is in the way while a link is moved: the account that is left is known as the user's all the same.
+/// Another run is in the way while a link moves. The account left behind is still the user's former account.
 #[tokio::test]
 async fn a_conflict_in_a_move_leaves_the_former_account_known() {
     let (client, table, between) = between(|operation, before| match (operation, before) {
@@ -295,9 +295,9 @@ async fn a_conflict_in_a_move_leaves_the_former_account_known() {
     assert_eq!((owner.okta_user, owner.tenure), (user(1), Tenure::Former));
 }
 
-/// What a refusal is called, that waiting may help, and that the service's text goes nowhere.
+/// A refusal gets its cause and says whether waiting helps. The service's own text is not passed on.
 #[tokio::test]
-async fn refusals_are_told_apart() {
+async fn refusals_of_dynamodb_are_distinguished() {
     let throttled: Plan = |operation, _| match operation {
         "CreateTable" => Fault::None,
         _ => Fault::Answer(400, refuse("ProvisionedThroughputExceededException")),
@@ -351,7 +351,7 @@ async fn refusals_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_ledger_knows_its_own_writes() {
+async fn the_ledger_recognizes_its_own_writes() {
     let (client, table, between) = between(lose_every_second).await;
     let clock = Arc::new(ManualClock::at(START_MS));
     let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock.clone());
@@ -384,7 +384,7 @@ async fn the_ledger_knows_its_own_writes() {
         let record = ledger.record(end).await.unwrap().unwrap();
         assert_eq!(record.applied.unwrap(), ["link"], "{end}: once");
     }
-    // An owner that took over, and one that really was superseded.
+    // An owner that took over, and one that was really superseded.
     let lost = crate::world::lease(&ledger, "00u1", LEASE).await;
     let slow = ledger
         .claim(&work("e"), &lost, Reason::Delivery)
@@ -412,7 +412,7 @@ async fn the_ledger_knows_its_own_writes() {
 }
 
 #[tokio::test]
-async fn the_store_knows_its_own_writes() {
+async fn the_store_recognizes_its_own_writes() {
     let (client, table, _) = between(lose_every_second).await;
     let store = store(client, &table);
     for version in 0..3 {

@@ -1,5 +1,5 @@
-//! The stand-in for the Lambda service itself, and the samples. Here the tests play the function: the process
-//! only prints where its Runtime API is.
+//! The stand-in for the Lambda service, and the samples. The tests play the function: the process only prints the
+//! address of its Runtime API.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ async fn function(script: &str) -> (Lambda, String) {
     (lambda, format!("http://{address}/2018-06-01/runtime"))
 }
 
-/// Asks for the next event once and answers it at `ending`.
+/// Fetches the next event once and answers it at `ending`.
 async fn serve_one(api: String, ending: &str, answer: Value) -> (Value, StatusCode) {
     let http = reqwest::Client::new();
     let next = http
@@ -54,7 +54,7 @@ async fn serve_one(api: String, ending: &str, answer: Value) -> (Value, StatusCo
 }
 
 #[tokio::test]
-async fn an_event_is_handed_out_and_its_answer_comes_back() {
+async fn an_event_is_handed_out_and_its_answer_is_returned() {
     install_tls();
     let (lambda, api) = function("exec sleep 30").await;
     let event = json!({"n": 1});
@@ -72,7 +72,7 @@ async fn an_event_is_handed_out_and_its_answer_comes_back() {
 }
 
 #[tokio::test]
-async fn an_error_is_told_apart_from_an_answer() {
+async fn an_error_is_distinguished_from_an_answer() {
     install_tls();
     let (lambda, api) = function("exec sleep 30").await;
     let error = json!({"errorType": "E", "errorMessage": "m"});
@@ -84,7 +84,7 @@ async fn an_error_is_told_apart_from_an_answer() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_ends_the_wait() {
+async fn a_process_exit_ends_the_wait() {
     let (lambda, _) = function("echo settings are missing >&2; exit 3").await;
     let failed = lambda.ready(SOON).await.unwrap_err();
     assert!(matches!(failed, Failed::Exited(status) if status.code() == Some(3)));
@@ -92,7 +92,7 @@ async fn a_process_that_ends_ends_the_wait() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_is_told_of() {
+async fn a_process_exit_is_reported() {
     let lambda = Lambda::run(Command::new("/bin/true"), "true", &[]).await;
     assert!(lambda.pid() > 0);
     let failed = lambda.ready(SOON).await.unwrap_err();
@@ -129,7 +129,7 @@ async fn the_deadline_ends_the_process() {
 }
 
 #[test]
-fn the_three_gateways_differ_where_they_do() {
+fn the_samples_of_the_three_gateways_differ() {
     let request = Request::new("POST", "/okta?a=1")
         .header("X-Okta-Request-Id", "r")
         .body("{}");
@@ -158,7 +158,7 @@ fn the_three_gateways_differ_where_they_do() {
 }
 
 #[test]
-fn every_sample_is_an_event_of_its_kind() {
+fn every_sample_has_the_event_type_of_its_name() {
     for name in hook_samples() {
         let event = sample(&name);
         assert_eq!(event["version"], "2.0", "{name}");
@@ -180,10 +180,10 @@ fn every_sample_is_an_event_of_its_kind() {
     }
 }
 
-/// The story, from which the demo, `tools/sam_local.py` and `tools/fuzz` take the samples, has all of them, each once, and
-/// so has the table for people.
+/// The demo, `tools/sam_local.py` and `tools/fuzz` take the samples from the story. The story and the table in
+/// `events/README.md` list each sample once.
 #[test]
-fn every_sample_is_told() {
+fn every_sample_is_in_the_story_and_the_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
     let story: Value = serde_json::from_str(&read("story.json")).unwrap();
@@ -214,8 +214,7 @@ fn every_sample_is_told() {
     }
 }
 
-/// `reqwest` is built without a provider of its own; whoever comes first sets the one of the
-/// process.
+/// `reqwest` is built without a TLS provider. The first caller sets the provider of the process.
 fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

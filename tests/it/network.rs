@@ -1,4 +1,4 @@
-//! A company's network: nothing is reached but through its proxy, which takes TLS apart and signs with its own root.
+//! A company's network: all calls go through its proxy, which decrypts TLS and signs with the company's own root.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -50,7 +50,7 @@ async fn behind_tls(server: &str) -> String {
     format!("https://localhost:{port}")
 }
 
-/// A proxy that asks for a password, and notes where it was asked to connect to.
+/// A proxy that asks for a password and records where it was asked to connect.
 struct Proxy {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -74,7 +74,7 @@ impl Proxy {
         }
     }
 
-    /// Where it was asked to connect to; forgets it.
+    /// Returns where it was asked to connect, and clears that list.
     fn asked(&self) -> Vec<String> {
         let mut asked = std::mem::take(&mut *self.asked.lock().unwrap());
         asked.sort();
@@ -137,7 +137,7 @@ fn found(result: &Value, group: &str, check: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() {
+async fn commands_and_doctor_use_the_proxy_and_the_company_root() {
     let desk = Desk::new().await;
     let okta = behind_tls(desk.okta.base_url()).await;
     let anypoint = behind_tls(desk.anypoint.base_url()).await;
@@ -169,7 +169,7 @@ async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() 
     both.sort();
     assert_eq!(proxy.asked(), both);
 
-    // A host that is excepted is called directly.
+    // An excepted host is called directly.
     let except = [("NO_PROXY", "localhost")];
     let ran = desk
         .run_with(&[&sides[..], &network, &except].concat(), &doctor)
@@ -182,7 +182,7 @@ async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() 
     );
     assert_eq!(proxy.asked(), Vec::<String>::new());
 
-    // Without the company's root nothing is trusted, and what is wrong is said.
+    // Without the company's root the program trusts nothing, and says what is wrong.
     let ran = desk.run_with(&sides, &doctor).await;
     let result = ran.json();
     assert_eq!(
@@ -191,7 +191,7 @@ async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() 
     );
     assert!(found(&result, "Okta", "credentials").contains("certificate is not trusted"));
 
-    // A variable that cannot be read stops every command with its name, and never shows the value.
+    // A malformed variable stops every command. The message names it and never shows the value.
     let broken = [
         ("HTTPS_PROXY", "socks5://user:planted-password@proxy:1"),
         ("SSL_CERT_FILE", "/nowhere.pem"),
@@ -210,7 +210,7 @@ async fn commands_take_the_proxy_and_trust_the_company_and_the_doctor_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_takes_the_proxy_to_both_sides_and_to_aws() {
+async fn a_function_uses_the_proxy_for_both_sides_and_aws() {
     let scene = Scene::new().await;
     let okta = behind_tls(scene.okta.base_url()).await;
     let anypoint = behind_tls(scene.anypoint.base_url()).await;

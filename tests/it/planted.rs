@@ -1,16 +1,16 @@
-//! What must not show in anything that the product says, in any test: the credentials that the tests
-//! give it, and what tells who a person is.
+//! Text that no output of the product may show, in any test: the credentials that the tests give it, and personal
+//! data.
 //!
-//! Every log line of the library in the tests' own process is read ([`watch`], at every level), and all
-//! that a function or `serve` wrote when it ends. What a command prints is read by its own tests.
+//! [`watch`] reads every log line of the library in the tests' own process, at every level. When a function or
+//! `serve` ends, its whole output is checked. The tests of the commands check what commands print.
 
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// In lower case: the worlds' secrets, how a credential begins where it is sent, and parts of the
-/// addresses, names and numbers that are planted for this.
+/// In lower case: the worlds' secrets, the beginnings of credentials in headers, and parts of planted addresses,
+/// names and numbers.
 const PLANTED: [&str; 17] = [
     "hook-secret",
     "planted-secret",
@@ -31,7 +31,7 @@ const PLANTED: [&str; 17] = [
     "555 0199",
 ];
 
-/// The first of them in `text`, or of `more`, the passwords and tokens of a test.
+/// The first of them in `text`. `more` adds the passwords and tokens of a test.
 fn first_in<'w>(text: &str, more: &'w [String]) -> Option<&'w str> {
     let text = text.to_lowercase();
     let mut words = PLANTED.into_iter().chain(more.iter().map(String::as_str));
@@ -47,12 +47,12 @@ pub fn check(place: &str, said: &str, more: &[String]) {
     }
 }
 
-/// Reads what the library logs in this process from now on. A line that shows something ends the
-/// process: where it was logged, a panic could be caught.
+/// Reads what the library logs in this process from now on. A line that shows planted text ends the process, because
+/// the logging code might catch a panic.
 pub fn watch() {
     let ours = Targets::new().with_target("okta_anypoint", LevelFilter::TRACE);
     let lines = tracing_subscriber::fmt::layer().json().with_writer(|| Line);
-    // Only the first call has an effect, and none where a test shows its log.
+    // Only the first call has an effect, and none if a test shows its log.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(ours))
         .try_init();

@@ -1,6 +1,6 @@
-//! DynamoDB Local and moto, started when the first test asks and gone with this process.
+//! DynamoDB Local and moto. They start with the first test that needs them, and end with this process.
 //!
-//! A server that is missing fails the test that needs it; nothing is skipped.
+//! A missing server fails the test that needs it. No test is skipped.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -19,7 +19,7 @@ use okta_anypoint::aws::{Limits, loader};
 
 const START: Duration = Duration::from_secs(60);
 
-/// A DynamoDB client, and a table of its own for the caller.
+/// A DynamoDB client, and a new table for the caller.
 pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
     let client = aws_sdk_dynamodb::Client::new(&config(dynamodb_url()).await);
     let name = format!("t-{}", uuid::Uuid::new_v4());
@@ -45,7 +45,7 @@ pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
         .send()
         .await;
     if let Err(error) = created {
-        // Nobody else has this name: the SDK has sent the call again, because the answer took long.
+        // The name is unique, so the SDK has repeated the call because the answer took long.
         let error = error.into_service_error();
         assert!(error.is_resource_in_use_exception(), "{error:?}");
     }
@@ -55,11 +55,11 @@ pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
 /// An SQS client.
 pub async fn sqs() -> aws_sdk_sqs::Client {
     let config = config(moto_url()).await.into_builder();
-    // moto knows the real regions only.
+    // moto knows only real regions.
     aws_sdk_sqs::Client::new(&config.region(Region::new("us-east-1")).build())
 }
 
-/// What the product loads, pointed at a server.
+/// The product's AWS configuration, pointed at a server.
 pub async fn config(url: &str) -> SdkConfig {
     config_within(url, Duration::from_secs(20)).await
 }
@@ -67,8 +67,8 @@ pub async fn config(url: &str) -> SdkConfig {
 /// The same with a deadline for each call.
 pub async fn config_within(url: &str, deadline: Duration) -> SdkConfig {
     loader(Limits::within(deadline))
-        // The SDK stops retrying where many calls failed lately: one budget for each region and
-        // process. A region of its own keeps a test of failures from spoiling the others.
+        // The SDK stops retrying after many recent failures. It has one budget for each region and process, so a test of
+        // failures gets its own region.
         .region(Region::new(format!("test-{}", uuid::Uuid::new_v4())))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(url)
@@ -140,8 +140,8 @@ fn demand(path: &Path, variable: &str) {
     );
 }
 
-/// Starts a server on a free port and waits until it listens. Another process may take the port
-/// first: then the next one is tried.
+/// Starts a server on a free port and waits until it listens. If another process takes the port first, it tries the
+/// next one.
 fn start(name: &str, command: impl Fn(&str) -> Vec<String>) -> String {
     let log =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{}.log", std::process::id()));
@@ -169,8 +169,8 @@ fn start(name: &str, command: impl Fn(&str) -> Vec<String>) -> String {
     );
 }
 
-/// Runs `command` under a shell that kills it as soon as the shell's standard input is closed. The
-/// kernel closes it when this process is gone, also after kill -9.
+/// Runs `command` under a shell that kills it when the shell's standard input closes. The kernel closes it when this
+/// process ends, even after kill -9.
 fn guarded(command: &[String], log: &Path) -> Child {
     const WATCH: &str = r#"
         exec 3<&0
@@ -191,8 +191,8 @@ fn guarded(command: &[String], log: &Path) -> Child {
         .expect("sh can be started")
 }
 
-/// A free port below those that the kernel hands out: whoever asks for "any port" meanwhile, in this or
-/// another process, does not get it, and is not taken for the server.
+/// A free port below the range of the kernel. A process that asks for "any port" meanwhile does not get it, so the test
+/// cannot mistake it for the server.
 fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     std::iter::repeat_with(|| rand::random_range(10_000..32_000))

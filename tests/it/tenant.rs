@@ -1,5 +1,4 @@
-//! What every world of these tests stands on: both simulators, with one app in Okta. The load bench
-//! shares it.
+//! The base of every world in these tests: both simulators, with one app in Okta. The load bench uses it, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +17,7 @@ use okta_anypoint::wiring::Table;
 
 pub const APP: &str = "0oaAPP1";
 
-/// Both simulators. Dropping them ends the test: neither may have seen a request that its vendor does
-/// not document.
+/// Both simulators. Dropping them fails the test if either saw a request that its vendor does not document.
 pub struct Tenant {
     pub okta: OktaSimulator,
     pub anypoint: AnypointSimulator,
@@ -95,19 +93,19 @@ impl Tenant {
         ]
     }
 
-    /// An active Okta user `name` (login `name@acme.example`), nothing delivered; gives the id.
+    /// Creates an active Okta user `name` (login `name@acme.example`) without a delivery. Returns the id.
     pub fn user(&self, name: &str) -> String {
         self.person(&format!("{name}@acme.example"), name, "Example")
     }
 
-    /// An active Okta user with this login; gives the id.
+    /// Creates an active Okta user with this login. Returns the id.
     pub fn person(&self, login: &str, first: &str, last: &str) -> String {
         let mut okta = self.okta.world();
         let made = okta.create_user(login, first, last, login, None);
         made.unwrap().id
     }
 
-    /// An event that only says: look at this user again.
+    /// An event that only asks for another look at this user.
     pub fn hint(&self, user: &str) -> LogEvent {
         let target = Target {
             id: user.to_owned(),
@@ -139,7 +137,7 @@ impl Tenant {
         account.id.clone()
     }
 
-    /// Whether an account of that name is enabled; `None` where there is none.
+    /// Whether the account with that name is enabled. `None` if there is no account.
     pub fn enabled(&self, username: &str) -> Option<bool> {
         let world = self.anypoint.world();
         Some(world.user_by_username(username)?.enabled)
@@ -175,7 +173,7 @@ impl Tenant {
         world.members_of(&world.team_by_name(team).expect("a team").id)
     }
 
-    /// Holds up the next call of this method to Anypoint.
+    /// Delays the next call of this method to Anypoint.
     pub fn held(&self, method: Method, path: &str, moment: Moment) -> Hold {
         let hold = Hold::default();
         let mut fault = Fault::held(path, &hold).on(method);
@@ -194,7 +192,7 @@ impl Tenant {
             .collect()
     }
 
-    /// The same of the calls that ask for a change.
+    /// The same for calls that change something.
     pub fn writes(&self) -> Vec<String> {
         let (okta, anypoint) = (self.okta.traffic(), self.anypoint.traffic());
         let writes = [okta.writes(), anypoint.writes()].concat();
@@ -206,7 +204,7 @@ impl Tenant {
         assert_eq!(self.take_unexpected(), Vec::<String>::new());
     }
 
-    /// The requests so far that a vendor does not document, for a test that means them.
+    /// The undocumented requests so far, for a test that makes them on purpose.
     pub fn take_unexpected(&self) -> Vec<String> {
         let (okta, anypoint) = (self.okta.traffic(), self.anypoint.traffic());
         let unexpected = [okta.unexpected(), anypoint.unexpected()].concat();
@@ -224,7 +222,7 @@ impl Drop for Tenant {
     }
 }
 
-/// Waits until `holds` is true. The bound is far longer than anything here needs.
+/// Waits until `holds` is true. The limit is far longer than any wait here needs.
 pub async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

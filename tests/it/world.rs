@@ -1,6 +1,5 @@
-//! A small world: both simulators over HTTP, the real receiver, the real worker in place, the
-//! embedded store. Tests change Okta with its verbs, deliver the events that it writes, and state
-//! what Anypoint must look like.
+//! A small world: both simulators over HTTP, the real receiver, the real worker inline, the embedded store. Tests change
+//! Okta with its verbs, deliver the events that it writes, and state what Anypoint must look like.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -29,8 +28,8 @@ pub use crate::tenant::APP;
 use crate::tenant::Tenant;
 
 pub const SECRET: &str = "hook-secret";
-/// How long a delivery may take in these tests: far more than needed, so that a slow machine does not
-/// decide. The real bound has tests of its own.
+/// The time limit of a delivery in these tests. It is far more than needed, so that a slow machine does not fail a test.
+/// Other tests check the real limit.
 const TIME: Duration = Duration::from_secs(20);
 
 pub struct World {
@@ -77,7 +76,7 @@ impl World {
         }
     }
 
-    /// Changes Okta and gives the events that it wrote.
+    /// Changes Okta and returns the events that it wrote.
     pub fn okta_does(
         &self,
         change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
@@ -94,7 +93,7 @@ impl World {
         assert_eq!(self.deliver(&events).await, 204);
     }
 
-    /// Delivers such an event, and expects a 204.
+    /// Delivers an event that asks for another look, and expects a 204.
     pub async fn look_again(&self, user: &str) {
         assert_eq!(self.deliver(&[self.hint(user)]).await, 204);
     }
@@ -105,7 +104,7 @@ impl World {
         self.look_again(user).await;
     }
 
-    /// Delivers events in one request; gives the status.
+    /// Delivers events in one request. Returns the status.
     pub async fn deliver(&self, events: &[LogEvent]) -> u16 {
         let body = self.okta.world().delivery(events);
         self.post(&body).await
@@ -124,14 +123,14 @@ impl World {
         answer["statusCode"].as_u64().unwrap() as u16
     }
 
-    /// An active Okta user, assigned to the app as `name`, and delivered.
+    /// Creates an active Okta user, assigns it to the app as `name`, and delivers the events.
     pub async fn assigned_user(&self, name: &str) -> String {
         let id = self.user(name);
         self.when(|okta| okta.assign(APP, &id)).await;
         id
     }
 
-    /// A group assigned to the app, and delivered.
+    /// Creates a group, assigns it to the app, and delivers the events.
     pub async fn pushed_group(&self, name: &str) -> String {
         let id = self.okta.world().create_group(name).unwrap().id;
         self.when(|okta| okta.assign_group(APP, &id)).await;
@@ -173,14 +172,14 @@ pub fn soon() -> Deadline {
     Deadline::within(Duration::from_secs(30))
 }
 
-/// Lets time pass at once for a test on a current-thread runtime.
+/// Advances the time at once, for a test on a current-thread runtime.
 pub async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
 }
 
-/// A receiver, and the worker to which it hands events in place.
+/// A receiver, and the worker that applies its events inline.
 pub fn process(ports: &Ports, pace: Pace, time: Duration) -> (Receiver, Arc<Worker>) {
     let metrics = Arc::new(Metrics::new("test"));
     let worker = Arc::new(Worker::new(ports.clone(), None, metrics.clone(), pace));
@@ -210,7 +209,7 @@ pub fn embedded(database: Database, clock: &Arc<dyn Clock>) -> Table {
     }
 }
 
-/// A lease on a user, taken as another run would.
+/// Takes a lease on a user, as another run would.
 pub async fn lease(ledger: &dyn Ledger, user: &str, time: Duration) -> Lease {
     match ledger.lease(&format!("user#{user}"), time).await.unwrap() {
         Leased::Ours(lease) => lease,
@@ -235,7 +234,7 @@ pub async fn link(table: &Table, user: &str, link: &UserLink) {
         .unwrap();
 }
 
-/// What a run that died left behind about an account: its intent.
+/// Leaves the intent of a dead run.
 pub async fn intend(table: &Table, user: &str, username: &str) {
     let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
     let memory = Memory {
@@ -251,14 +250,14 @@ pub async fn intend(table: &Table, user: &str, username: &str) {
     table.ledger.conclude(lease, conclusion).await.unwrap();
 }
 
-/// The username of the intent about a user, if there is one.
+/// The username in the intent of a user, if there is one.
 pub async fn intent(table: &Table, user: &str) -> Option<String> {
     let memo = table.ledger.memo(&format!("user#{user}")).await.unwrap();
     let memory = Memory::from_text(memo.as_deref(), 0);
     memory.intent.map(|intent| intent.username)
 }
 
-/// Looks at a subject as a reconcile would have it done, with more time than a delivery has.
+/// Looks at a subject as after a reconcile, with more time than a delivery has.
 pub async fn look_at(worker: &Worker, subject: Subject) -> Verdict {
     let change = Change::found(subject, SystemClock.now_ms());
     let deadline = Deadline::within(Duration::from_secs(20));
@@ -266,7 +265,7 @@ pub async fn look_at(worker: &Worker, subject: Subject) -> Verdict {
     verdicts[0]
 }
 
-/// The same of a group, which has to succeed.
+/// Looks at a group, which must succeed.
 pub async fn look_at_group(worker: &Worker, group: &str) {
     let subject = Subject::Group(OktaGroupId::parse(group).unwrap());
     assert_eq!(look_at(worker, subject).await, Verdict::Settled);

@@ -103,7 +103,7 @@ def with_code(text, folder):
     return json.dumps(template)
 
 
-# A stack of its own: what the emulator's CloudFormation does otherwise, and what is mended by hand after a deployment.
+# A separate stack shows what the emulator's CloudFormation does differently, and what the play fixes by hand after a deployment.
 PROBE = json.dumps({
     "Resources": {
         "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": "{}"}},

@@ -13,7 +13,7 @@ BY_THE_PLATFORM = {"logs:CreateLogStream", "logs:PutLogEvents", "sqs:ReceiveMess
 GAP = "sqs:SendMessageBatch"
 
 
-# The function works without it, and says nothing: it opens the connection to the table ahead of need.
+# Opens the connection to the table in advance. The function works without it, and logs nothing.
 SILENT = {("ProvisionRole", "dynamodb:GetItem")}
 
 
@@ -41,7 +41,7 @@ def measured(play):
 
 
 def without_each(play):
-    """Every action is taken out of every role in turn, and the function says which one it lacks"""
+    """Each action is removed from each role in turn, and the function names the missing one"""
     lab, iam, functions = play.lab, play.lab.client("iam"), play.lab.client("lambda")
     resources = lab.resources()
     turn = 0
@@ -117,7 +117,7 @@ def without_each(play):
 
 
 def spoken(lab, program, since, action, log):
-    """The function's own words about the missing permission, in its log or, where it did not start, in the emulator's."""
+    """The function's text about the missing permission, from its log, or from the emulator's if it did not start."""
     with open(lab.folder / "emulator.log") as file:
         file.seek(log)
         stopped = [line for line in file if "the program stops" in line]

@@ -59,7 +59,7 @@ class Play:
             self.failures.append(act.__name__)
             self.say(f"WRONG {wrong if isinstance(wrong, Wrong) else f'{type(wrong).__name__}: {wrong}'}")
 
-    # --- words of the play
+    # --- the vocabulary of the play
 
     def account(self, name, enabled=True):
         found = self.lab.anypoint.users().get(name)
@@ -115,7 +115,7 @@ class Play:
         return asked
 
     def after_deployment(self):
-        """What the emulator's CloudFormation leaves out is made by hand. Each fails when it is there already."""
+        """Makes by hand what the emulator's CloudFormation leaves out. Each step fails if the result already exists."""
         self.out = {of["OutputKey"]: of["OutputValue"] for of in self.lab.stack()["Outputs"]}
         api = self.out["HookUrl"].removeprefix("https://").split(".")[0]
         gateway = self.lab.client("apigatewayv2")
@@ -240,18 +240,18 @@ def events(play):
     play.check("a member of the group is in the team", until(20, lambda: "grace_hopper" in play.lab.anypoint.look()[1].get("Integrators", [])))
     # Ada is in that group and has no account yet: the group's run queues a change of hers.
     okta.rename_group(INTEGRATORS, "Integration Engineers")
-    play.check("a group's new name is its team's, and who had no account gets one",
+    play.check("a renamed group renames its team, and a member without an account gets one",
                until(20, lambda: len(play.lab.anypoint.look()[1].get("Integration Engineers", [])) == 2))
 
 
 def permanent_failure(play):
-    """A failure for good, mended and replayed"""
+    """A permanent failure, fixed and replayed"""
     play.lab.okta.assign(KATHERINE, "katherine.johnson@acme.example")
     failed = until(20, lambda: re.search(r"okta-anypoint replay (\S+)", play.tool("events", "--failed").stdout), 0.5)
     play.check("a bad app username is a recorded failure", failed)
     play.lab.okta.app_username(KATHERINE, "katherine_johnson")
     done = failed and play.tool("replay", failed.group(1), fails=True)
-    play.check("mended in Okta and replayed", done and done.returncode == 0 and until(20, lambda: play.account("katherine_johnson")))
+    play.check("fixed in Okta and replayed", done and done.returncode == 0 and until(20, lambda: play.account("katherine_johnson")))
 
 
 def rotation(play):
@@ -259,9 +259,9 @@ def rotation(play):
     old = play.secret()
     new = "n" * 20 + old[20:]
     play.lab.client("secretsmanager").put_secret_value(SecretId=play.out["HookSecretArn"], SecretString=new)
-    play.check("the old one is still taken, before Okta has the new one", play.verify(old) == 200)
-    play.check("the new one is taken at once", play.verify(new) == 200)
-    play.check("and no other", play.verify(new[:-1]) == 401)
+    play.check("the old secret is still accepted, before Okta has the new one", play.verify(old) == 200)
+    play.check("the new secret is accepted at once", play.verify(new) == 200)
+    play.check("any other secret is refused", play.verify(new[:-1]) == 401)
     done = play.tool("hook", "register", "--url", play.url, fails=True)
     play.check("hook register hands the new one to Okta", done.returncode == 0 and "VERIFIED" in done.stdout)
     play.lab.okta.profile(GRACE, lastName="Murray Hopper")
@@ -269,7 +269,7 @@ def rotation(play):
 
 
 def outage(play):
-    """Both remotes are out of reach: what is told, and that everything is made up for"""
+    """Both remotes are out of reach: alarms report it, and the changes are applied later"""
     lab = play.lab
     play.event_source(False)
     lab.okta.assign(MALLORY, "mallory_malone")
@@ -280,7 +280,7 @@ def outage(play):
         _, failed = play.run_task(task)
         play.check(f"{task} fails", failed)
     play.event_source(True)
-    # Each pause that the worker asks for is read, and cut short; what it wrote is shifted by what was cut.
+    # Reads each pause that the worker asks for and cuts it short. Shifts the times in its output by the cut.
     lost, shifted, seen = 0.0, [], 0
     for _ in range(6):
         asked = until(60, lambda: play.pauses(since)[seen:], 0.3)
@@ -307,11 +307,11 @@ def outage(play):
     lab.start_vendors()
     for receipt, _ in play.pauses(since)[-1:]:
         lab.client("sqs").change_message_visibility(QueueUrl=play.out["QueueUrl"], ReceiptHandle=receipt, VisibilityTimeout=0)
-    play.check("when they are back, the change is made", until(60, lambda: play.account("mallory_malone"), 0.3))
+    play.check("when they are back, the worker applies the change", until(60, lambda: play.account("mallory_malone"), 0.3))
 
 
 def refused(play):
-    """Each side refuses the credentials: it is told by its name, and so is a removal that waits for it"""
+    """Each side refuses the credentials: the metrics name the side, and a removal that waits for it"""
     lab = play.lab
     for side, url, path, task in (("okta", lab.okta_url, "/api/v1/", "catch_up"), ("anypoint", lab.anypoint_url, "/organizations/", "reconcile")):
         http("POST", f"{url}/_simulator/faults", {"path": path, "kind": {"refused": "credentials"}})
@@ -329,11 +329,11 @@ def refused(play):
         http("DELETE", f"{url}/_simulator/faults")
         for receipt, _ in play.pauses(since)[-1:]:
             lab.client("sqs").change_message_visibility(QueueUrl=play.out["QueueUrl"], ReceiptHandle=receipt, VisibilityTimeout=0)
-    play.check("nobody lost anything by it", until(60, lambda: play.account("grace_hopper") and not sum(lab.waiting(play.out["QueueUrl"])), 0.5))
+    play.check("nobody lost access or a change", until(60, lambda: play.account("grace_hopper") and not sum(lab.waiting(play.out["QueueUrl"])), 0.5))
 
 
 def dead_letters(play):
-    """A change that is never done goes to the dead letters, and comes back"""
+    """A change that always fails becomes a dead letter, and is redriven"""
     lab, sqs = play.lab, play.lab.client("sqs")
     queue, dead = play.out["QueueUrl"], play.out["DeadLetterQueueUrl"]
     policy = json.loads(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"])
@@ -348,7 +348,7 @@ def dead_letters(play):
     until(60, lambda: play.pauses(since), 0.3)
     for receipt, _ in play.pauses(since)[-1:]:
         sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=0)
-    play.check("it lies in the dead-letter queue", until(60, lambda: lab.waiting(dead)[0] == 1, 0.5))
+    play.check("the change is in the dead-letter queue", until(60, lambda: lab.waiting(dead)[0] == 1, 0.5))
     lab.start_vendors()
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"RedrivePolicy": json.dumps(policy)})
     try:
@@ -360,7 +360,7 @@ def dead_letters(play):
             group, duplicate = (message["Attributes"][name] for name in ("MessageGroupId", "MessageDeduplicationId"))
             sqs.send_message(QueueUrl=queue, MessageBody=message["Body"], MessageGroupId=group, MessageDeduplicationId=f"{duplicate}-again")
             sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-    play.check("a redrive brings it back, and it is made", until(30, lambda: play.account("mallory_malone", enabled=False), 0.3))
+    play.check("a redrive brings it back, and the worker applies it", until(30, lambda: play.account("mallory_malone", enabled=False), 0.3))
 
 
 def schedules(play):
@@ -374,7 +374,7 @@ def schedules(play):
     play.lab.anypoint.disable("grace_hopper")
     answer, failed = play.run_task("reconcile")
     play.check("a reconcile is well", not failed, answer.get("errorMessage", answer.get("outcome", "")))
-    play.check("and mends what drifted, through the queue", until(30, lambda: play.account("grace_hopper")))
+    play.check("it repairs the drift through the queue", until(30, lambda: play.account("grace_hopper")))
 
 
 def own_reason(play):
@@ -383,7 +383,7 @@ def own_reason(play):
     sqs, queue = play.lab.client("sqs"), play.out["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     for statement in policy["Statement"]:
-        # Narrowed to what the hook does: nobody could take the policy away again.
+        # Narrowed to the hook's actions, because otherwise nobody could remove the policy again.
         statement.update(Resource=arn, Action=["sqs:SendMessage", "sqs:SendMessageBatch"])
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
     since, first = now_ms(), len(play.lab.decisions())
@@ -436,13 +436,13 @@ def update(play):
     play.check("until changes are applied again", until(20, lambda: (play.account("grace_hopper") or {}).get("lastName") == "Hopper"))
     lab.okta.unassign(KATHERINE)
     held = until(20, lambda: KATHERINE in play.tool("held").stdout, 0.5)
-    play.check("MaxRemovalsPerHour=0: who is unassigned is held, and keeps the account", held and play.account("katherine_johnson"))
+    play.check("MaxRemovalsPerHour=0: the brake holds an unassigned user, who keeps the account", held and play.account("katherine_johnson"))
     play.tool("approve", KATHERINE)
-    play.check("who was held is approved, and disabled", until(20, lambda: play.account("katherine_johnson", enabled=False)))
+    play.check("after the approval the account is disabled", until(20, lambda: play.account("katherine_johnson", enabled=False)))
 
 
 def alarms_and_metrics(play):
-    """Each alarm watches what is really written"""
+    """Each alarm watches a metric that is really written"""
     lab, resources = play.lab, play.lab.resources()
     written = {point.key for program in FUNCTIONS for point in alarms.points(lab.log_lines(program))}
     ours = {resources[name] for name in [*FUNCTIONS.values(), "HookApi"]}

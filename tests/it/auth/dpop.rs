@@ -7,7 +7,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::*;
 
 #[tokio::test]
-async fn the_nonce_dance_is_danced_once() {
+async fn the_client_learns_the_nonce_once() {
     for key in [RSA_PEM, P256_JWK].map(key) {
         let org = Org::with_dpop(&key).await;
         let okta = org.client(service_app(&key));
@@ -67,7 +67,7 @@ async fn every_call_page_and_retry_has_its_own_proof() {
 }
 
 #[tokio::test]
-async fn an_api_that_wants_a_nonce_gets_it() {
+async fn an_api_that_demands_a_nonce_gets_it() {
     let key = key(P256_PEM);
     let org = Org::with_dpop(&key).await;
     org.okta.world().oauth.api_wants_nonce = true;
@@ -81,7 +81,7 @@ async fn an_api_that_wants_a_nonce_gets_it() {
     assert_ne!(token["nonce"], call["nonce"]);
 }
 
-/// What the simulator takes is worth something only if it refuses the rest.
+/// A simulator that accepts every proof would prove nothing.
 #[tokio::test]
 async fn stolen_and_stale_proofs_are_refused() {
     let key = key(P256_PEM);
@@ -91,7 +91,7 @@ async fn stolen_and_stale_proofs_are_refused() {
     let seen = org.api_requests().remove(0);
     let seen_proof = header(&seen, "dpop").unwrap().to_owned();
 
-    // The log hides tokens, so a thief fetches one with the key and the dance.
+    // The log hides tokens, so the thief fetches one with the key.
     let thief = Thief::new(&org, &key);
     let token = thief.token().await;
     let path = format!("/api/v1/users/{}", org.user);
@@ -122,7 +122,7 @@ async fn stolen_and_stale_proofs_are_refused() {
     }
 }
 
-/// A client written again for the test, so that nothing of the product vouches for itself.
+/// A second client, written for the test, so that the product does not check itself.
 struct Thief<'a> {
     org: &'a Org,
     app_key: ring::signature::EcdsaKeyPair,

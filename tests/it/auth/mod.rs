@@ -1,4 +1,4 @@
-//! Signing in: the real clients against the simulators, which verify what they get, and secrets in moto.
+//! Signing in: the real clients against simulators that verify each request, and secrets in moto.
 
 mod dpop;
 mod origins;
@@ -69,7 +69,7 @@ impl Org {
         }
     }
 
-    /// The same, whose app demands DPoP.
+    /// An org whose app demands DPoP.
     async fn with_dpop(key: &PrivateKey) -> Self {
         let org = Self::new(key).await;
         let mut world = org.okta.world();
@@ -116,7 +116,7 @@ fn proof(request: &RecordedRequest) -> Option<Value> {
     Some(serde_json::from_slice(&claims.unwrap()).unwrap())
 }
 
-/// A clock that is `ahead_s` seconds ahead and stands.
+/// A stopped clock, `ahead_s` seconds ahead.
 fn clock_ahead(ahead_s: i64) -> Arc<dyn Clock> {
     Arc::new(ManualClock::at(SystemClock.now_ms() + ahead_s * 1000))
 }

@@ -1,4 +1,4 @@
-//! What belongs to one host goes to no other.
+//! The client sends secrets and tokens only to the host they belong to.
 
 use std::sync::Mutex;
 
@@ -51,7 +51,7 @@ fn anypoint_at(base_url: &str) -> Anypoint {
 }
 
 #[test]
-fn the_addresses_of_all_control_planes_are_taken() {
+fn the_addresses_of_all_control_planes_are_accepted() {
     for host in [
         "anypoint.mulesoft.com",
         "eu1.anypoint.mulesoft.com",
@@ -85,7 +85,7 @@ fn the_addresses_of_all_control_planes_are_taken() {
 }
 
 #[tokio::test]
-async fn redirects_are_not_followed_by_any_call() {
+async fn no_call_follows_a_redirect() {
     for status in [
         StatusCode::FOUND,
         StatusCode::MOVED_PERMANENTLY,
@@ -113,7 +113,7 @@ async fn redirects_are_not_followed_by_any_call() {
 }
 
 #[tokio::test]
-async fn a_redirect_after_sign_in_takes_no_token_along() {
+async fn a_redirect_after_sign_in_gets_no_token() {
     let (elsewhere, nobody) = bystander().await;
     let (base, seen) = server(move |_, uri| {
         if uri.path().ends_with("/token") {
@@ -147,7 +147,7 @@ async fn a_next_page_on_another_host_gets_no_token() {
     let okta = Okta::new(http, base.parse().unwrap(), token);
     let error = okta.list_groups(soon()).await.unwrap_err();
     assert!(error.to_string().contains("another host"), "{error}");
-    // The same for a cursor that was kept and leads elsewhere: the session itself refuses it.
+    // A stored cursor that leads to another host: the session itself refuses it.
     let (stranger, stranger_saw) = bystander().await;
     let kept = format!("{stranger}/api/v1/logs?after=1").parse().unwrap();
     okta.log_page(&kept, soon()).await.unwrap_err();

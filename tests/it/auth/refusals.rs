@@ -1,4 +1,4 @@
-//! Each way of being refused names its cause and its fix, and is tried once more after a pause.
+//! Each refusal names its cause and its fix. The client tries once more after a pause.
 
 use okta_anypoint::failure::{Cause, Class, Failure};
 
@@ -19,7 +19,7 @@ fn has(text: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_wrong_key() {
+async fn a_wrong_key_is_refused_with_advice() {
     let org = Org::new(&PrivateKey::generate().unwrap()).await;
     for other in [PrivateKey::generate().unwrap(), key(RSA_PEM)] {
         org.okta.traffic().clear();
@@ -31,7 +31,7 @@ async fn a_wrong_key() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_id() {
+async fn an_unknown_key_id_is_refused_with_advice() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let okta = org.client(Credentials::ServiceApp {
@@ -44,7 +44,7 @@ async fn an_unknown_key_id() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_not_there_or_not_active() {
+async fn an_inactive_app_is_refused_with_advice() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     org.okta.world().oauth.apps.get_mut(CLIENT).unwrap().active = false;
@@ -53,7 +53,7 @@ async fn an_app_that_is_not_there_or_not_active() {
 }
 
 #[tokio::test]
-async fn a_missing_scope() {
+async fn a_missing_scope_is_refused_with_advice() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
@@ -72,7 +72,7 @@ async fn a_missing_scope() {
 }
 
 #[tokio::test]
-async fn a_call_beyond_the_tokens_scopes() {
+async fn a_call_beyond_the_scopes_of_the_token_is_refused_with_advice() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
@@ -87,26 +87,26 @@ async fn a_call_beyond_the_tokens_scopes() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong() {
+async fn a_wrong_clock_is_named_with_its_side() {
     let key = PrivateKey::generate().unwrap();
     for (ahead_s, side) in [(900, "s ahead of Okta's"), (-900, "s behind Okta's")] {
         let org = Org::new(&key).await;
         let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
         has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
 
-        // A proof is younger than an assertion may be: with DPoP it is what is refused.
+        // A proof must be younger than an assertion, so with DPoP the server refuses the proof.
         let org = Org::with_dpop(&key).await;
         let okta = org.client_at(service_app(&key), clock_ahead(ahead_s));
         has(&refused(&org, &okta).await, &[side, "clock (NTP)"]);
     }
-    // Some seconds are nobody's fault.
+    // A few seconds are normal.
     let org = Org::with_dpop(&key).await;
     let okta = org.client_at(service_app(&key), clock_ahead(50));
     org.look(&okta).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_api_token_that_is_wrong() {
+async fn a_wrong_api_token_is_refused_with_advice() {
     let org = Org::new(&PrivateKey::generate().unwrap()).await;
     let okta = org.client(Credentials::ApiToken("wrong".to_owned().into()));
     has(&refused(&org, &okta).await, &["OKTA_API_TOKEN", "E0000011"]);

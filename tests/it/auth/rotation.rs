@@ -14,7 +14,7 @@ use crate::world::World;
 
 async fn manager() -> Client {
     let config = servers::config(servers::moto_url()).await.into_builder();
-    // Secrets, unlike queues, moto keeps in regions that exist only; their names are unique.
+    // moto keeps secrets, unlike queues, only in regions that exist. Their names are unique.
     let region = aws_config::Region::new("us-east-1");
     Client::new(&config.region(region).build())
 }
@@ -78,11 +78,11 @@ async fn the_hook_secret_is_rotated_without_a_deployment() {
     assert!(admits(&gate, Some("the-first-value")).await);
 
     rotate(&client, &arn, "the-second-value").await;
-    // Known at the first knock, and the value before it stays good.
+    // The first request with the new value passes, and the previous value still works.
     assert!(admits(&gate, Some("the-second-value")).await);
     assert!(admits(&gate, Some("the-first-value")).await);
 
-    // Strangers with wrong values, before it and at the same time, do not keep the next one out for long.
+    // Strangers who send wrong values, before and meanwhile, do not keep the next value out for long.
     for n in 0..20 {
         assert!(!admits(&gate, Some(&format!("a wrong value {n}"))).await);
     }
@@ -100,7 +100,7 @@ async fn the_hook_secret_is_rotated_without_a_deployment() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_a_secret_is_said_at_the_start() {
+async fn an_unusable_hook_secret_stops_the_start() {
     let client = manager().await;
     for (text, words) in [
         (r#"{"hook_secret": "planted-value"}"#, "is JSON"),
@@ -114,7 +114,7 @@ async fn what_cannot_be_a_secret_is_said_at_the_start() {
             "{failure}"
         );
         assert!(!failure.contains("planted"), "{failure}");
-        // As the value before it, it is left out.
+        // As the previous value, it is ignored.
         rotate(&client, &arn, "the-first-value").await;
         let gate = gate(&client, &arn).await.unwrap();
         assert!(admits(&gate, Some("the-first-value")).await);
@@ -123,7 +123,7 @@ async fn what_cannot_be_a_secret_is_said_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_start_takes_current_and_previous_and_nothing_older() {
+async fn a_start_accepts_the_current_and_the_previous_secret_only() {
     let client = manager().await;
     let arn = secret(&client, "the-first-value").await;
     rotate(&client, &arn, "the-second-value").await;
@@ -146,7 +146,7 @@ async fn an_empty_secret_admits_nobody() {
     let arn = secret(&client, " \n").await;
     let failure = gate(&client, &arn).await.err().unwrap();
     assert!(failure.to_string().contains("HOOK_SECRET_ARN"), "{failure}");
-    // Emptied while we run: the values we have serve on, and no header is still no secret.
+    // Emptied while the program runs: the known values still work, and a missing header is still refused.
     rotate(&client, &arn, "the-first-value").await;
     let gate = gate(&client, &arn).await.unwrap();
     rotate(&client, &arn, "\n").await;
@@ -186,8 +186,8 @@ async fn only_a_missing_previous_value_is_normal() {
 }
 
 #[tokio::test]
-async fn variables_win_and_then_nothing_is_fetched() {
-    // A client that would fail: nobody listens there.
+async fn variables_take_precedence_and_avoid_the_fetch() {
+    // A client that would fail: nothing listens at its address.
     let config = servers::config("http://127.0.0.1:9").await;
     let client = Client::new(&config);
     let variables = [
@@ -226,7 +226,7 @@ async fn remotes(client: &Client, variables: &[(&str, &str)]) -> Result<RemoteSe
 }
 
 #[tokio::test]
-async fn credentials_fill_what_variables_leave_unset() {
+async fn the_secret_fills_unset_variables() {
     let client = manager().await;
     let jwk: Value = serde_json::from_str(P256_JWK).unwrap();
     let everything = json!({
@@ -245,7 +245,7 @@ async fn credentials_fill_what_variables_leave_unset() {
     let app = settings.connected_app.current();
     assert_eq!(app.client_id, "from the secret");
 
-    // The variables say which kind: a part of a service app there is not outdone by the token here.
+    // The variables decide the kind: a service app named there wins over the token in the secret.
     let variables = [
         named,
         ("OKTA_CLIENT_ID", "0oaOTHER"),
@@ -277,7 +277,7 @@ async fn credentials_fill_what_variables_leave_unset() {
 }
 
 #[tokio::test]
-async fn credentials_are_read_again_when_they_are_refused() {
+async fn refused_credentials_are_read_again() {
     let client = manager().await;
     let old = key(RSA_PEM);
     let org = Org::new(&old).await;
@@ -298,7 +298,7 @@ async fn credentials_are_read_again_when_they_are_refused() {
         .client(http, okta_anypoint::okta::Scopes::default());
     org.look(&okta).await.unwrap();
 
-    // The key is replaced on both sides, and the tokens of the old one end.
+    // The key is replaced on both sides, and the tokens of the old key end.
     let new = key(P256_JWK);
     rotate(&client, &arn, &stored(P256_JWK, "key-2")).await;
     org.okta
@@ -320,7 +320,7 @@ async fn credentials_are_read_again_when_they_are_refused() {
 }
 
 #[tokio::test]
-async fn an_api_token_is_read_again_when_it_is_refused() {
+async fn a_refused_api_token_is_read_again() {
     let client = manager().await;
     let org = Org::new(&key(P256_JWK)).await;
     let stored = |token: &str| {

@@ -25,7 +25,7 @@ async fn every_kind_of_key_gets_a_token_and_uses_it_for_all_calls() {
 }
 
 #[tokio::test]
-async fn scopes_are_asked_for_just_as_needed() {
+async fn only_the_needed_scopes_are_requested() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let asked = |request: &RecordedRequest| {
@@ -54,7 +54,7 @@ async fn scopes_are_asked_for_just_as_needed() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_by_one_of_many() {
+async fn concurrent_calls_renew_a_refused_token_once() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
     let okta = org.client(service_app(&key));
@@ -67,7 +67,7 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
     }
     assert_eq!(org.token_requests().len(), 1);
 
-    // A token that is refused again at once is not asked for in a loop.
+    // A new token that is refused at once does not start a loop.
     let refuses = Fault::status("/api/v1/users", 401, r#"{"errorCode":"E0000011"}"#);
     let fault = org.okta.traffic().inject(refuses);
     org.okta.traffic().clear();
@@ -76,7 +76,7 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
     assert_eq!(org.statuses(), [401, 200, 401]);
     org.okta.traffic().remove_fault(fault);
 
-    // A missing permission is no matter of tokens.
+    // A new token does not help against a missing permission.
     let denies = Fault::status("/api/v1/users", 401, r#"{"errorCode":"E0000015"}"#);
     org.okta.traffic().inject(denies);
     org.okta.traffic().clear();
@@ -86,10 +86,10 @@ async fn a_refused_token_is_renewed_once_by_one_of_many() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_before_it_ends() {
+async fn a_token_is_renewed_before_it_expires() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
-    // Of two seconds the last fifth is kept off.
+    // The client does not use the last fifth of the two seconds.
     org.okta.world().oauth.token_lifetime_s = 2;
     let okta = org.client(service_app(&key));
     let begun = std::time::Instant::now();
@@ -105,7 +105,7 @@ async fn a_token_is_renewed_before_it_ends() {
 async fn a_retried_token_request_carries_a_new_assertion() {
     let key = PrivateKey::generate().unwrap();
     let org = Org::new(&key).await;
-    // The first is taken and used up, but its answer is lost.
+    // Okta accepts the first assertion, but its answer is lost.
     let lost = Fault::status("/oauth2/v1/token", 503, "{}").after_effect();
     org.okta.traffic().inject(lost.times(2));
     let okta = org.client(service_app(&key));

@@ -1,4 +1,4 @@
-//! What an operator settles: what the brake held, failures, the pause; and what the audit trail says.
+//! What an operator settles: held changes, failures and pauses. And what the audit trail says about it.
 
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ async fn with_brake() -> (Desk, String) {
 }
 
 #[tokio::test]
-async fn what_the_brake_holds_is_listed_and_approved() {
+async fn held_changes_are_listed_and_approved() {
     let (desk, user) = with_brake().await;
     let listed = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(listed["held"][0]["subject"], format!("user#{user}"));
@@ -36,7 +36,7 @@ async fn what_the_brake_holds_is_listed_and_approved() {
         .expect(2)
         .says("the brake does not hold");
 
-    // A reconcile leaves it alone.
+    // A reconcile does not touch a held change.
     let planned = desk.on_file(&["plan", "--json"]).await.expect(0).json();
     assert_eq!(planned["differences"], json!([]));
 
@@ -49,7 +49,7 @@ async fn what_the_brake_holds_is_listed_and_approved() {
 }
 
 #[tokio::test]
-async fn a_lifted_brake_lets_everything_pass() {
+async fn a_lifted_brake_lets_all_changes_pass() {
     let (desk, user) = with_brake().await;
     desk.on_file(&["approve", "--all", "--for", "1h"])
         .await
@@ -67,7 +67,7 @@ async fn a_lifted_brake_lets_everything_pass() {
     desk.on_file(&["push", &user]).await.expect(0);
     assert!(!desk.is_enabled("lin_example"));
 
-    // Everybody can see that the brake is off, and end that.
+    // Each command says that the brake is off and how to end that.
     let end = format!("okta-anypoint approve --end --data {}", desk.data.display());
     for look in ["status", "held", "doctor"] {
         let told = desk.on_file(&[look]).await;
@@ -121,7 +121,7 @@ async fn the_brake_is_lifted_for_a_second_to_a_day() {
 }
 
 #[tokio::test]
-async fn explain_says_that_the_brake_holds_a_change_and_how_to_approve_it() {
+async fn explain_says_how_to_approve_a_held_change() {
     let (desk, user) = with_brake().await;
     let approve = format!(
         "okta-anypoint approve {user} --data {}",
@@ -199,7 +199,7 @@ async fn while_changes_are_paused_commands_refuse_to_work() {
 }
 
 #[tokio::test]
-async fn failures_are_done_again_by_cause_or_dismissed() {
+async fn failures_are_replayed_by_cause_or_dismissed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin@acme.example");
     let pushed = desk
@@ -244,13 +244,13 @@ async fn a_push_in_a_dry_run_says_what_it_would_do() {
         .says("would do: create_account, mail_reset, link");
     assert!(!desk.wrote());
 
-    // The first reconcile that applies takes it up.
+    // The first reconcile that applies does it.
     desk.on_file(&["reconcile", "--yes"]).await.expect(0);
     assert!(desk.is_enabled("lin_example"));
 }
 
 #[tokio::test]
-async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
+async fn excluded_subjects_are_labelled_and_never_pushed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Engineers", &user);
@@ -288,7 +288,7 @@ async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
     }
     assert!(desk.is_enabled("lin_example"));
 
-    // Another subject of the same command is worked on.
+    // The command still works on its other subjects.
     let kim = desk.assigned("kim", "kim_example");
     let push = ["push", &user, &kim, "--json", "--data", file];
     let pushed = desk.run_with(&[("EXCLUDE_USERS", &user)], &push).await;
@@ -299,7 +299,7 @@ async fn who_is_excluded_is_named_so_and_pushed_by_nobody() {
 }
 
 #[tokio::test]
-async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
+async fn a_pause_stops_writes_at_anypoint_but_not_links() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -316,7 +316,7 @@ async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
             .await
             .expect(1)
             .says(&format!("CHANGES={changes}"));
-        // Pairs are the operator's, and neither side is changed.
+        // Links belong to the operator, and neither side changes.
         for command in [unlink, link] {
             desk.run_with(&setting, command).await.expect(0);
         }
@@ -334,7 +334,7 @@ async fn what_is_done_by_hand_at_anypoint_waits_and_a_link_does_not() {
 }
 
 #[tokio::test]
-async fn what_an_operator_does_by_hand_is_in_the_history() {
+async fn operator_commands_are_in_the_history() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let account = {
@@ -376,7 +376,7 @@ async fn what_an_operator_does_by_hand_is_in_the_history() {
         .expect(0)
         .says("(linked -> not linked)");
 
-    // A command that follows a run that was cut off says so.
+    // A command after a cut-off run says so.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "UPDATE leases SET owner = 'another', lease_until_ms = 1 WHERE subject = ?1";
     let changed = file.execute(sql, [format!("user#{user}")]).unwrap();

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::run;
 
-/// No settings, no network, no AWS, not even a home folder.
+/// The demo needs no settings, no network, no AWS, and not even a home folder.
 #[tokio::test]
 async fn the_demo_plays_every_sample_as_expected() {
     let ran = run(&BTreeMap::new(), &["demo", "--json"]).await.expect(0);
@@ -42,7 +42,7 @@ async fn the_demo_plays_every_sample_as_expected() {
 }
 
 #[tokio::test]
-async fn the_demo_can_be_read() {
+async fn the_demo_is_readable() {
     let ran = run(&BTreeMap::new(), &["demo"]).await.expect(0);
     let ran = ran
         .says("06-user-assigned  ok")

@@ -13,7 +13,7 @@ use crate::servers;
 
 const KEY: &str = include_str!("../data/test-only-p256.jwk.json");
 
-/// Registers a hook that is as it should be, without a receiver.
+/// Registers a correct hook, without a receiver.
 pub(super) fn with_good_hook(desk: &Desk) {
     let mut world = desk.okta.world();
     let events = okta_anypoint::event::HOOK_EVENT_TYPES.map(str::to_owned);
@@ -55,7 +55,7 @@ pub(super) fn failed(ran: &Ran) -> BTreeMap<String, Value> {
 }
 
 #[tokio::test]
-async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
+async fn a_healthy_installation_passes_the_doctor_without_a_write() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("lin", "lin_example");
@@ -69,7 +69,7 @@ async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
     let ran = desk.on_file(&["doctor", "--json"]).await.expect(0);
     assert!(failed(&ran).is_empty());
     assert!(!desk.wrote(), "the doctor wrote something");
-    // A hook without a filter does all that is needed, and could do less.
+    // A hook without a filter works, but sends more events than needed.
     let mut world = desk.okta.world();
     world.hooks.values_mut().next().unwrap().filter.clear();
     drop(world);
@@ -79,7 +79,7 @@ async fn where_nothing_is_wrong_the_doctor_says_so_and_writes_nothing() {
         .says("nothing is wrong");
 }
 
-/// How the doctor ends and what it says of the credential.
+/// The doctor's exit code, and what it says about the credential.
 async fn credential(desk: &Desk, changes: &[(&str, &str)], code: i32) -> (String, String) {
     let data = desk.data.to_str().unwrap();
     let doctor = ["doctor", "--json", "--data", data];
@@ -91,12 +91,12 @@ async fn credential(desk: &Desk, changes: &[(&str, &str)], code: i32) -> (String
 }
 
 #[tokio::test]
-async fn the_doctor_says_when_the_credential_ends() {
+async fn the_doctor_says_when_the_credential_expires() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let left = |days: i64| {
         let mut world = desk.okta.world();
-        // It lives for 30 days; half an hour for the time that the test takes.
+        // It lasts 30 days. Half an hour allows for the time the test takes.
         let used = SystemClock.now_ms() - (30 - days) * 86_400_000 + 1_800_000;
         world.api_tokens.values_mut().next().unwrap().last_used = Some(used);
     };
@@ -112,7 +112,7 @@ async fn the_doctor_says_when_the_credential_ends() {
     assert_eq!(state, "failed");
     assert!(found.contains("(10 days left)"), "{found}");
 
-    // Another token of the same user, and nobody knows which is ours.
+    // With a second token of the same user, the program cannot tell which one it uses.
     let mut world = desk.okta.world();
     let mut other = world.api_tokens.values().next().unwrap().clone();
     (other.id, other.last_used) = ("00Tother".to_owned(), None);
@@ -128,7 +128,7 @@ async fn the_doctor_says_when_the_credential_ends() {
     assert_eq!(state, "not_checked");
     assert!(found.contains("is unknown"), "{found}");
 
-    // A service app is not asked about: its keys do not expire.
+    // The keys of a service app do not expire, so the doctor does not ask.
     desk.okta.traffic().clear();
     let key = PrivateKey::parse(&KEY.to_owned().into()).unwrap();
     let scopes = [
@@ -155,7 +155,7 @@ async fn the_doctor_says_when_the_credential_ends() {
 }
 
 #[tokio::test]
-async fn the_doctor_says_what_follows_from_single_sign_on() {
+async fn the_doctor_warns_about_single_sign_on() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     desk.on_file(&["doctor"])
@@ -174,7 +174,7 @@ async fn the_doctor_says_what_follows_from_single_sign_on() {
 type Break = fn(&Desk);
 
 #[tokio::test]
-async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
+async fn the_doctor_names_each_fault_with_its_side_and_fix() {
     let cases: [(&str, Break, &[&str], &str); 13] = [
         (
             "Okta/the app",
@@ -305,7 +305,7 @@ async fn whatever_is_broken_is_found_with_its_side_and_what_to_change() {
 }
 
 #[tokio::test]
-async fn every_broken_setting_is_named() {
+async fn the_doctor_names_every_broken_setting() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let data = desk.data.to_str().unwrap().to_owned();
@@ -351,7 +351,7 @@ async fn every_broken_setting_is_named() {
 }
 
 #[tokio::test]
-async fn the_table_and_the_queue_are_looked_at() {
+async fn the_doctor_checks_the_table_and_the_queue() {
     let (client, table) = servers::table().await;
     let sqs = servers::sqs().await;
     let queue = |name: &str| sqs.create_queue().queue_name(name).send();
@@ -418,7 +418,7 @@ async fn the_table_and_the_queue_are_looked_at() {
         .expect(0)
         .says("expires_at");
 
-    // The operator's commands on the same table, which is empty at first.
+    // Operator commands on the same table, which is empty at first.
     let user = desk.assigned("lin", "lin_example");
     let planned = desk.run_with(&changes, &["plan", "--json"]).await.expect(0);
     assert_eq!(
@@ -433,7 +433,7 @@ async fn the_table_and_the_queue_are_looked_at() {
         .json();
     assert_eq!(events["events"][0]["subject"], format!("user#{user}"));
 
-    // What is open is counted there, too.
+    // The doctor counts open failures there, too.
     let refused = desk.assigned("bob", "not a username");
     desk.run_with(&changes, &["push", &refused]).await.expect(1);
     let ran = desk
@@ -445,10 +445,10 @@ async fn the_table_and_the_queue_are_looked_at() {
     assert!(open.contains("username_invalid (1)"), "{open}");
 }
 
-/// A copy that was put in place by hand can be read by others, and so can what SQLite makes beside it.
+/// Others can read a copy that was put in place by hand, and the files that SQLite creates beside it.
 #[cfg(unix)]
 #[tokio::test]
-async fn the_doctor_sees_who_can_read_the_file() {
+async fn the_doctor_warns_when_others_can_read_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let desk = Desk::new().await;
     with_good_hook(&desk);
@@ -457,7 +457,7 @@ async fn the_doctor_sees_who_can_read_the_file() {
         (&desk.data, 0o644, "data.db has mode 0644"),
         (&log, 0o640, "data.db-wal has mode 0640"),
     ] {
-        // SQLite itself mends the mode of an empty log.
+        // SQLite itself fixes the mode of an empty log.
         let open = Connection::open(&desk.data).unwrap();
         let sql = "INSERT INTO documents (name, json, version) VALUES (?1, '{}', 1)";
         open.execute(sql, [text]).unwrap();
@@ -481,7 +481,7 @@ async fn the_doctor_sees_who_can_read_the_file() {
 }
 
 #[tokio::test]
-async fn where_names_come_from_is_shown_without_values() {
+async fn the_doctor_shows_the_source_of_names_without_values() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("lin", "lin_example");

@@ -1,10 +1,10 @@
-//! A dry run (`CHANGES=report`) is shown as one, and what waits for the first reconcile that applies is said.
+//! Commands show a dry run (`CHANGES=report`) as one, and say what waits for the first reconcile that applies.
 
 use serde_json::{Value, json};
 
 use super::Desk;
 
-/// One person with something to do, one without, both planned only.
+/// Two people in a dry run: one needs changes, the other does not.
 async fn planned() -> (Desk, String, String) {
     let desk = Desk::new().await;
     let new = desk.assigned("lin", "lin_example");
@@ -24,7 +24,7 @@ async fn on(desk: &Desk, changes: &str, arguments: &[&str]) -> super::Ran {
 }
 
 #[tokio::test]
-async fn events_call_a_dry_run_so_and_show_what_it_planned() {
+async fn events_label_dry_runs_and_show_their_plans() {
     let (desk, new, nobody) = planned().await;
     let steps = "create_account, mail_reset, link";
     let listed = desk.on_file(&["events"]).await.expect(0);
@@ -49,7 +49,7 @@ async fn events_call_a_dry_run_so_and_show_what_it_planned() {
         csv.out
     );
 
-    // What was done is no dry run, and the other way round.
+    // The filters keep done records and dry runs apart.
     desk.on_file(&["push", &new]).await.expect(0);
     for (state, subjects) in [("done", vec![&new]), ("dry_run", vec![&new, &nobody])] {
         let told = desk.on_file(&["events", "--status", state, "--json"]).await;
@@ -69,7 +69,7 @@ async fn events_call_a_dry_run_so_and_show_what_it_planned() {
 }
 
 #[tokio::test]
-async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
+async fn dry_runs_are_counted_until_a_reconcile_applies_them() {
     let (desk, new, nobody) = planned().await;
     let both: Vec<String> = {
         let mut both = [&new, &nobody].map(|id| format!("user#{id}"));
@@ -92,7 +92,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
         .expect(1)
         .says("FAILED   dry runs: 2 users and groups planned only")
         .says("Run `okta-anypoint reconcile --data");
-    // Under the dry run itself nothing is wrong with that.
+    // During the dry run itself that is no problem.
     let doctor = on(&desk, "report", &["doctor"]).await;
     assert!(!doctor.out.contains("FAILED   dry runs"), "{}", doctor.out);
     doctor
@@ -103,7 +103,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
         .expect(0)
         .says("changes: a dry run (CHANGES=report)");
 
-    // One that was applied since waits no more.
+    // An applied plan no longer waits.
     desk.on_file(&["push", &new]).await.expect(0);
     let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
     assert_eq!(status["planned_only"], json!([format!("user#{nobody}")]));
@@ -112,7 +112,7 @@ async fn what_was_planned_only_is_counted_until_a_reconcile_applies_it() {
         .expect(0)
         .says("dry runs: 1 user or group planned only");
 
-    // A reconcile that only reports takes nothing up, and says so.
+    // A reconcile in report mode applies no plan, and says so.
     let reported = on(&desk, "report", &["reconcile"]).await.expect(0);
     reported.says("nothing to do");
     let doctor = desk.on_file(&["doctor"]).await.expect(1);

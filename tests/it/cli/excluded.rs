@@ -1,10 +1,10 @@
-//! Nothing at Anypoint changes for whom a setting excludes, whatever command names them.
+//! No command changes anything at Anypoint for excluded users and groups.
 
 use super::{APP, Desk};
 
 const EXCLUDED: [(&str, &str); 2] = [("EXCLUDE_USERS", "lin@*"), ("EXCLUDE_GROUPS", "engin*")];
 
-/// A desk whose one user is in sync.
+/// A desk with one user, who is in sync.
 async fn desk() -> (Desk, String) {
     let mut desk = Desk::new().await;
     let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
@@ -16,7 +16,7 @@ async fn desk() -> (Desk, String) {
 }
 
 #[tokio::test]
-async fn what_would_write_or_link_refuses() {
+async fn commands_that_write_or_link_refuse_excluded_subjects() {
     let (desk, user) = desk().await;
     let group = desk.pushed_group("Engineers", &user);
     desk.on_file(&["push", &group]).await.expect(0);
@@ -40,7 +40,7 @@ async fn what_would_write_or_link_refuses() {
     assert!(!desk.wrote());
     assert_eq!(desk.anypoint.world().mails.len(), 1);
 
-    // Links are this program's own: the operator may part what is left alone.
+    // Links belong to this program, so the operator can unlink excluded subjects.
     for command in [&["unlink", &user][..], &["unlink-group", &group]] {
         desk.run_with(&EXCLUDED, command)
             .await
@@ -51,7 +51,7 @@ async fn what_would_write_or_link_refuses() {
 }
 
 #[tokio::test]
-async fn explain_has_no_heading_without_facts() {
+async fn explain_omits_empty_sections() {
     let (desk, user) = desk().await;
     let explained = desk.run_with(&EXCLUDED, &["explain", &user]).await;
     let explained = explained.expect(0).says("\nLink\n");
@@ -59,7 +59,7 @@ async fn explain_has_no_heading_without_facts() {
 }
 
 #[tokio::test]
-async fn approve_and_replay_do_not_call_it_done() {
+async fn approve_and_replay_do_not_report_an_excluded_subject_as_done() {
     let (desk, user) = desk().await;
     desk.okta.world().unassign(APP, &user).unwrap();
     let held = desk.on_file(&["push", &user, "--json"]).await.expect(1);

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{APP, Desk, HOOK_SECRET};
 use crate::servers;
 
-/// A receiver that answers the challenge as ours does, under any path.
+/// A receiver that answers the challenge as the product does, under any path.
 async fn receiver(secret: &'static str) -> SocketAddr {
     let answer = move |request: Request| async move {
         let header = |name: &str| {
@@ -66,13 +66,13 @@ async fn registering_twice_makes_one_verified_hook() {
             (&*url, HOOK_SECRET)
         );
         assert_eq!(hook.auth_key, "authorization");
-        // The types that carry an app, and no other.
+        // Only the types that carry an app.
         assert_eq!(hook.filter.len(), 6);
         for (event, expression) in &hook.filter {
             assert!(event.starts_with("application.") || event.contains("application_assignment"));
             assert!(expression.contains(&format!("id eq '{APP}'")));
         }
-        // Somebody tampers with it.
+        // Somebody changes the hook in Okta.
         hook.active = false;
         hook.verified = false;
         hook.events = vec![
@@ -123,7 +123,7 @@ async fn registering_twice_makes_one_verified_hook() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hook_that_cannot_be_verified_is_said_loudly() {
+async fn a_hook_that_okta_cannot_verify_fails_the_command() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver("another secret").await);
     let said = desk
@@ -141,7 +141,7 @@ async fn a_hook_that_cannot_be_verified_is_said_loudly() {
         (&status["active"], &status["verified"]),
         (&json!(true), &json!(false))
     );
-    // The same secret on both sides: running it again is enough, under another URL as well.
+    // With the same secret on both sides, running it again is enough, also with another URL.
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     desk.run(&["hook", "register", "--url", &url])
         .await
@@ -170,13 +170,13 @@ async fn addresses_that_okta_cannot_call_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_our_own_hook_is_removed() {
+async fn only_the_hook_of_this_program_is_removed() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     for name in ["okta-anypoint", "of somebody else"] {
         let register = ["hook", "register", "--url", &url, "--name", name];
         desk.run(&register).await.expect(0);
-        // The next one gets a hook of its own, although the address is the same.
+        // The second installation gets its own hook, although the address is the same.
         let mut world = desk.okta.world();
         let hook = world.hooks.values_mut().find(|hook| hook.name == name);
         hook.unwrap().uri = format!("https://{}.acme.example/", name.len());
@@ -206,9 +206,9 @@ async fn only_our_own_hook_is_removed() {
     assert!(!desk.wrote());
 }
 
-/// Okta deletes no active hook; one that was only deactivated is deleted by the next run.
+/// Okta deletes no active hook. If a run only deactivated one, the next run deletes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_removal_that_stopped_half_way_is_finished_by_the_next() {
+async fn an_interrupted_removal_is_finished_by_the_next() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let register = ["hook", "register", "--url", &url];
@@ -232,9 +232,9 @@ async fn a_removal_that_stopped_half_way_is_finished_by_the_next() {
     assert!(desk.okta.world().hooks.is_empty());
 }
 
-/// What a command does not use need not be set.
+/// A command needs only the settings that it uses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_hook_needs_no_settings_of_anypoint() {
+async fn the_hook_commands_need_no_anypoint_settings() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let unused = desk
@@ -251,7 +251,7 @@ async fn the_hook_needs_no_settings_of_anypoint() {
         .await
         .expect(2)
         .says("HOOK_SECRET is missing");
-    // Without the app nobody knows which assignments matter; a removal does not ask for them.
+    // Registering needs the app, to know which assignments matter. A removal does not.
     changes.push(("OKTA_APP_ID", ""));
     for command in [&register[..], &["hook", "status"]] {
         let ran = desk.run_with(&changes, command).await.expect(2);
@@ -260,9 +260,9 @@ async fn the_hook_needs_no_settings_of_anypoint() {
     desk.run_with(&changes, &["hook", "remove"]).await.expect(0);
 }
 
-/// An org without the feature refuses a filter or forgets it; the hook is registered all the same, and nothing is lost.
+/// An org without the feature refuses or ignores a filter. The command registers the hook anyway, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_org_without_filters_gets_a_hook_without_one_and_is_told() {
+async fn an_org_without_filters_gets_an_unfiltered_hook_and_a_notice() {
     for (feature, why) in [
         (HookFilters::Refused, "Okta refused the filter"),
         (HookFilters::Dropped, "dropped the filter"),
@@ -301,9 +301,9 @@ async fn an_org_without_filters_gets_a_hook_without_one_and_is_told() {
     }
 }
 
-/// A hook that another 400 is about is not registered, with or without a filter.
+/// After any other 400 the command registers no hook, with or without a filter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_that_is_not_about_the_filter_stays_one() {
+async fn a_refusal_for_another_reason_than_the_filter_fails() {
     let desk = Desk::new().await;
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
     let register = ["hook", "register", "--url", &url];
@@ -311,7 +311,7 @@ async fn a_refusal_that_is_not_about_the_filter_stays_one() {
     desk.okta.traffic().inject(fault);
     desk.run(&register).await.expect(1);
     desk.okta.traffic().remove_all_faults();
-    // Nor is one for an app that Okta does not have: its filter would leave every assignment out.
+    // Nor for an app that Okta does not have: its filter would exclude every assignment.
     let wrong = [("OKTA_APP_ID", "0oaNOBODY")];
     desk.run_with(&wrong, &register)
         .await
@@ -321,7 +321,7 @@ async fn a_refusal_that_is_not_about_the_filter_stays_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_filter_for_another_app_is_a_fault_until_it_is_registered_again() {
+async fn a_filter_for_another_app_is_reported_until_the_hook_is_registered_again() {
     let desk = Desk::new().await;
     desk.okta.world().add_app("0oaTHEIRS", "Another");
     let url = format!("http://{}/okta", receiver(HOOK_SECRET).await);
@@ -346,7 +346,7 @@ async fn a_filter_for_another_app_is_a_fault_until_it_is_registered_again() {
         .says("assignments of this app only");
 }
 
-/// A receiver as it runs: it reads the secret again when somebody brings a value that it does not know.
+/// A running receiver: it reads the secret again when a request brings an unknown value.
 async fn receiver_with_arn(arn: &str) -> SocketAddr {
     let mut variables = vec![("HOOK_SECRET_ARN".to_owned(), arn.to_owned())];
     variables.push(("OKTA_APP_ID".to_owned(), super::APP.to_owned()));
@@ -389,7 +389,7 @@ async fn manager() -> aws_sdk_secretsmanager::Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_secret_is_good_nowhere_after_two_rotations() {
+async fn two_rotations_make_a_leaked_secret_useless() {
     let desk = Desk::new().await;
     let client = manager().await;
     let name = format!("test/{}", uuid::Uuid::new_v4());

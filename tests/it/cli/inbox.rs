@@ -1,11 +1,11 @@
-//! What waits for a person: failures by cause, and what the doctor says of them and of the last runs.
+//! What waits for a person: failures by cause, and what the doctor says about them and the last runs.
 
 use serde_json::{Value, json};
 
 use super::doctor::{failed, with_good_hook};
 use super::{APP, Desk};
 
-/// Three users whose names are refused, and the uuids of their failures.
+/// Three users with refused names. Returns the uuids of their failures.
 async fn with_failures(desk: &Desk) -> Vec<String> {
     let users = ["lin", "bob", "kim"].map(|name| desk.assigned(name, &format!("{name} x")));
     let mut push = vec!["push", "--json"];
@@ -17,7 +17,7 @@ async fn with_failures(desk: &Desk) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn equal_failures_are_shown_once_and_done_again_together() {
+async fn equal_failures_are_grouped_and_replayed_together() {
     let desk = Desk::new().await;
     let uuids = with_failures(&desk).await;
     let file = desk.data.display();
@@ -76,7 +76,7 @@ async fn events_are_written_as_comma_separated_values_with_names() {
 }
 
 #[tokio::test]
-async fn the_doctor_counts_what_is_open_and_writes_nothing() {
+async fn the_doctor_counts_open_failures_and_held_changes_without_a_write() {
     let mut desk = Desk::new().await;
     with_good_hook(&desk);
     let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
@@ -104,7 +104,7 @@ async fn the_doctor_counts_what_is_open_and_writes_nothing() {
     assert!(!desk.wrote());
     assert_eq!(std::fs::read(&desk.data).unwrap(), before);
 
-    // What is settled is not open.
+    // A settled failure is not open.
     let mut dismiss = vec!["dismiss"];
     dismiss.extend(uuids.iter().map(String::as_str));
     desk.on_file(&dismiss).await.expect(0);
@@ -113,7 +113,7 @@ async fn the_doctor_counts_what_is_open_and_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_doctor_looks_at_the_last_run_of_each_task() {
+async fn the_doctor_checks_the_last_run_of_each_task() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("ada", "ada_example");
@@ -123,7 +123,7 @@ async fn the_doctor_looks_at_the_last_run_of_each_task() {
         .expect(0)
         .says("last reconcile: ended ");
 
-    // The report is set back in time, as if the schedule had not run for a while.
+    // Backdate the report, as if the schedule had not run for a while.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let began = |task: &str, at: &str, outcome: &str| {
         let report = json!({

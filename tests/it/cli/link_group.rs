@@ -1,4 +1,4 @@
-//! A group and a team that is there under another name.
+//! A group, and an existing team with another name.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn team(desk: &Desk, name: &str, parent: Option<&str>) -> String {
 }
 
 #[tokio::test]
-async fn a_team_of_another_name_becomes_the_groups() {
+async fn a_team_of_another_name_is_linked_to_the_group() {
     let (desk, group) = desk().await;
     let developers = team(&desk, "developers", None);
     let linked = desk
@@ -35,7 +35,7 @@ async fn a_team_of_another_name_becomes_the_groups() {
     assert!(renames < is_linked, "said too late: {}", linked.out);
     assert!(!desk.wrote(), "link-group changed a side");
 
-    // Once more is the same.
+    // Repeating it changes nothing.
     let again = desk
         .on_file(&["link-group", &group, &developers, "--json"])
         .await
@@ -72,20 +72,20 @@ async fn unlinking_changes_neither_side() {
         .await
         .expect(0)
         .says("was not linked");
-    // Both are in the group's history, as the operator's; what changed nothing is not.
+    // The group's history has both as operator actions. The repetition that changed nothing is not in it.
     let history = desk.on_file(&["history", &group, "--json"]).await.expect(0);
     let count = |word: &str| history.out.matches(word).count();
     assert_eq!(count("\"link_team\""), 1, "{}", history.out);
     assert_eq!(count("\"unlink_team\""), 1, "{}", history.out);
     assert_eq!(count("\"operator\""), 2, "{}", history.out);
-    // The team is free again, and the group gets a team of its name.
+    // The team is free again, and the group gets a team with its own name.
     desk.on_file(&["push", &group]).await.expect(0);
     let world = desk.anypoint.world();
     assert_eq!(world.teams[&developers].name, "developers");
     assert!(world.team_by_name("Engineers").is_some());
 }
 
-/// The commands that a text names, in its order.
+/// The commands that a text names, in order.
 fn commands_in(text: &str) -> Vec<Vec<&str>> {
     let quoted = text.split('`').skip(1).step_by(2);
     quoted
@@ -94,20 +94,20 @@ fn commands_in(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// A refused pairing, with what its advice tells the operator to run: something, and `resume` at the end.
+/// A refused pairing, and the commands that its advice names. The last one is `resume`.
 async fn refused(desk: &Desk, group: &str, team: &str) -> String {
     let refused = desk.on_file(&["link-group", group, team]).await.expect(1);
     refused.err
 }
 
-/// Whether a look by an event would happen now.
+/// Whether an event would cause a look now.
 async fn is_paused(desk: &Desk) -> bool {
     let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
     status["paused_since"].is_string()
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_selected_is_paired_as_the_advice_says() {
+async fn the_advice_pairs_a_group_that_is_not_selected() {
     let desk = Desk::new().await;
     let group = desk.okta.world().create_group("Sales").unwrap().id;
     let people = team(&desk, "Sales People", None);
@@ -141,7 +141,7 @@ async fn a_group_that_is_not_selected_is_paired_as_the_advice_says() {
 }
 
 #[tokio::test]
-async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
+async fn the_advice_replaces_the_team_that_was_made_for_the_group() {
     for deletes in [true, false] {
         let (desk, group) = desk().await;
         desk.on_file(&["push", &group]).await.expect(0);
@@ -169,7 +169,7 @@ async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
         );
         desk.on_file(pause).await.expect(0);
         desk.on_file(unlink).await.expect(0);
-        // Who forgets the team is told so.
+        // The command reminds an operator who forgets the team.
         let forgot = refused(&desk, "Engineers", "developers").await;
         assert!(
             forgot.contains(&format!("rename or delete team {own} in Anypoint")),
@@ -189,7 +189,7 @@ async fn a_team_that_was_made_for_the_group_gives_way_as_the_advice_says() {
 }
 
 #[tokio::test]
-async fn a_team_of_another_group_changes_hands_as_the_advice_says() {
+async fn the_advice_moves_a_team_from_one_group_to_another() {
     let (desk, group) = desk().await;
     let kim = desk.user("kim");
     let other = desk.pushed_group("Operators", &kim);
@@ -271,7 +271,7 @@ async fn a_pairing_that_cannot_last_is_refused() {
     .expect(1)
     .says("EXCLUDE_GROUPS names group");
 
-    // Another team has the group's name, so the look could not rename this one.
+    // Another team has the group's name, so a look could not rename this one.
     let taken = team(&desk, "engineers", None);
     let ran = desk
         .on_file(&["link-group", &group, "developers", "--json"])

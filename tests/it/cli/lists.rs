@@ -1,9 +1,9 @@
-//! What lists and texts say: forms, bounds, and what is done about what is not there.
+//! What lists and texts say: their formats, their limits, and unknown objects.
 
 use super::{APP, Desk, run};
 
 #[tokio::test]
-async fn one_option_makes_values_for_a_spreadsheet() {
+async fn one_option_prints_csv() {
     let mut desk = Desk::new().await;
     let limit = ("MAX_REMOVALS_PER_HOUR".to_owned(), "0".to_owned());
     desk.environment.extend([limit]);
@@ -33,7 +33,7 @@ async fn one_option_makes_values_for_a_spreadsheet() {
 }
 
 #[tokio::test]
-async fn a_history_says_how_far_it_goes_whom_it_is_about_and_why() {
+async fn a_history_states_its_period_its_subject_and_the_reasons() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let no_more = "nothing was changed in the last 30 days; --since 90d";
@@ -76,9 +76,9 @@ async fn a_history_says_how_far_it_goes_whom_it_is_about_and_why() {
     }
 }
 
-/// Names are decoration: a link that cannot be read costs its own.
+/// An unreadable link hides only its own name, because lists need no names.
 #[tokio::test]
-async fn a_link_that_cannot_be_read_costs_a_list_one_name_only() {
+async fn an_unreadable_link_hides_only_its_own_name() {
     let desk = Desk::new().await;
     let (lin, kim) = (
         desk.assigned("lin", "lin_example"),
@@ -97,7 +97,7 @@ async fn a_link_that_cannot_be_read_costs_a_list_one_name_only() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
+async fn unknown_events_cannot_be_dismissed_or_replayed() {
     let desk = Desk::new().await;
     let none = "no event nowhere is recorded";
     for command in ["dismiss", "replay"] {
@@ -150,7 +150,7 @@ async fn what_is_not_there_cannot_be_dismissed_or_replayed() {
 }
 
 #[tokio::test]
-async fn usage_names_every_way() {
+async fn usage_names_every_alternative() {
     let nothing = Default::default();
     let ways = [
         ("approve", "<USER_OR_GROUP|--count <N>|--all|--end>"),
@@ -167,9 +167,9 @@ async fn usage_names_every_way() {
         .says("is a folder");
 }
 
-/// A plan is no event: there is nothing to replay.
+/// A plan is not an event, so there is nothing to replay.
 #[tokio::test]
-async fn advice_ends_where_it_is_true() {
+async fn a_plan_does_not_advise_a_replay() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin@acme.example");
     let kim = desk.assigned("kim", "kim_example");

@@ -44,7 +44,7 @@ pub const HOOK_SECRET: &str = "hook-secret-that-nobody-may-see";
 /// The longest that a command may take.
 const MAX_TIME: Duration = Duration::from_secs(90);
 
-/// What a command came to.
+/// The result of a command.
 pub struct Ran {
     pub code: i32,
     pub out: String,
@@ -59,14 +59,14 @@ impl Ran {
             .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.out, self.err))
     }
 
-    /// The same, if it ended with this code.
+    /// Itself, if the command ended with this code.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
-    /// The same, if it says this somewhere.
+    /// Itself, if the output contains this text.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
         let said = self.out.contains(text) || self.err.contains(text);
@@ -130,7 +130,7 @@ impl Desk {
         self.run_with(&[], arguments).await
     }
 
-    /// The same with some settings changed; an empty one is unset.
+    /// Runs a command with some settings changed. An empty value unsets one.
     pub async fn run_with(&self, changes: &[(&str, &str)], arguments: &[&str]) -> Ran {
         let mut environment = self.environment.clone();
         for (name, value) in changes {
@@ -166,7 +166,7 @@ impl Desk {
         group
     }
 
-    /// Whether anything was written to either side. Forgets what was asked.
+    /// Whether either side got a write since the last call.
     pub fn wrote(&self) -> bool {
         let wrote = !self.writes().is_empty();
         self.forget_traffic();
@@ -175,7 +175,7 @@ impl Desk {
 }
 
 impl Drop for Desk {
-    /// No command may have shown a secret, whatever it was asked.
+    /// No command may show a secret.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -188,7 +188,7 @@ impl Drop for Desk {
     }
 }
 
-/// Runs the program with exactly these variables. It is not a terminal that it talks to.
+/// Runs the program with exactly these variables, and without a terminal.
 pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> Ran {
     let mut command = Command::new(PROGRAM);
     command
@@ -201,7 +201,7 @@ pub async fn run(environment: &BTreeMap<String, String>, arguments: &[&str]) -> 
         let mut child = command.spawn().expect("the program can be started");
         let id = child.id();
         let (sender, ended) = std::sync::mpsc::channel::<()>();
-        // A command that does not end must not hold the tests up.
+        // A command that hangs must not hang the tests.
         let watch = std::thread::spawn(move || {
             if ended.recv_timeout(MAX_TIME) == Err(RecvTimeoutError::Timeout) {
                 let _ = Command::new("kill").arg(id.to_string()).status();

@@ -5,7 +5,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::Desk;
 
 #[tokio::test]
-async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
+async fn a_name_that_is_no_valid_login_can_name_a_group() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Eng/Backend", &user);
@@ -17,7 +17,7 @@ async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
     for command in [&["push", "eng/backend"][..], &["history", "Eng/Backend"]] {
         desk.on_file(command).await.expect(0).says(&group);
     }
-    // Okta's own servers, and gateways before it, answer otherwise.
+    // Okta's own servers and its gateways answer differently.
     for status in [400, 404] {
         let fault = Fault::status("/api/v1/users/Eng", status, "<html>");
         desk.okta.traffic().inject(fault);
@@ -28,13 +28,13 @@ async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
         );
         desk.okta.traffic().remove_all_faults();
     }
-    // Without an answer, nobody knows whether the name is unique.
+    // Without an answer, the command cannot know whether the name is unique.
     let fault = Fault::status("/api/v1/users/Eng", 403, "{}");
     desk.okta.traffic().inject(fault);
     desk.on_file(&["explain", "Eng/Backend"]).await.expect(1);
     desk.okta.traffic().remove_all_faults();
 
-    // Nothing has this name, and what Okta said is all there is to say.
+    // Nothing has this name, so the command reports Okta's answer.
     desk.on_file(&["explain", "a/b"])
         .await
         .expect(1)
@@ -42,7 +42,7 @@ async fn a_name_that_cannot_be_a_login_can_be_a_groups() {
 }
 
 #[tokio::test]
-async fn what_names_nothing_is_wrong_usage_and_asks_nobody() {
+async fn an_empty_or_dotted_name_is_wrong_usage() {
     let desk = Desk::new().await;
     desk.wrote();
     for name in ["", " ", ".", ".."] {
@@ -68,7 +68,7 @@ async fn what_names_nothing_is_wrong_usage_and_asks_nobody() {
 }
 
 #[tokio::test]
-async fn pushing_an_id_that_nobody_knows_is_not_done() {
+async fn a_push_of_an_unknown_id_fails() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     for (id, said) in [
@@ -80,7 +80,7 @@ async fn pushing_an_id_that_nobody_knows_is_not_done() {
         assert_eq!(pushed.json()["results"][0]["status"], "not_found");
         assert_eq!(pushed.json()["results"][1]["status"], "done");
     }
-    // Somebody whom Okta has no more is known by the link.
+    // The link still identifies a user who was deleted in Okta.
     desk.okta.world().delete_user(&user).unwrap();
     desk.on_file(&["push", &user]).await.expect(0).says("done");
     assert!(

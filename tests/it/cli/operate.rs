@@ -14,7 +14,7 @@ fn actions(of: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn explain_foretells_what_push_does() {
+async fn explain_predicts_the_push() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let group = desk.pushed_group("Engineers", &user);
@@ -68,9 +68,9 @@ async fn explain_foretells_what_push_does() {
     assert!(!desk.wrote());
 }
 
-/// A value of another kind hides nothing: `explain` and the log of a look name the attribute, and not the value.
+/// A value of the wrong type does not stop a look. `explain` and the log name the attribute, but not its value.
 #[tokio::test]
-async fn a_profile_value_of_another_kind_is_named() {
+async fn a_profile_value_of_the_wrong_type_is_named() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -101,12 +101,12 @@ async fn a_profile_value_of_another_kind_is_named() {
     let warning = warning.unwrap_or_else(|| panic!("no warning: {}", pushed.err));
     assert!(warning.contains("WARN") && warning.contains(&user));
     assert!(!pushed.err.contains("Odd") && !pushed.out.contains("Odd"));
-    assert!(!desk.wrote(), "nothing is taken over");
+    assert!(!desk.wrote(), "nothing is copied");
 }
 
-/// The emergency way: past every wait, with a reason that stays on record.
+/// The emergency push skips every wait and records its reason.
 #[tokio::test]
-async fn a_push_in_an_emergency_records_its_reason() {
+async fn an_emergency_push_records_its_reason() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -140,7 +140,7 @@ async fn a_push_in_an_emergency_records_its_reason() {
 }
 
 #[tokio::test]
-async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
+async fn explain_predicts_the_members_of_an_adopted_team() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -159,7 +159,7 @@ async fn explain_foretells_the_members_of_a_team_that_is_taken_over() {
 }
 
 #[tokio::test]
-async fn users_that_are_gone_or_not_there_yet_are_explained() {
+async fn explain_covers_deleted_and_unknown_users() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     desk.on_file(&["push", &user]).await.expect(0);
@@ -170,7 +170,7 @@ async fn users_that_are_gone_or_not_there_yet_are_explained() {
         .expect(0)
         .json();
     assert_eq!(explained["okta"], json!({"exists": false}));
-    // Nobody announced it, and it was seen once: it is doubted.
+    // Without an announcement, one look is not enough: the finding is a doubt.
     assert_eq!(actions(&explained), Vec::<&str>::new());
     assert_eq!(explained["doubts"][0]["finding"], "no_user");
     let never = desk
@@ -186,7 +186,7 @@ async fn users_that_are_gone_or_not_there_yet_are_explained() {
 }
 
 #[tokio::test]
-async fn explain_says_why_an_account_is_to_be_closed() {
+async fn explain_says_why_an_account_will_be_disabled() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let changes: [(Change, &str); 4] = [
         (
@@ -222,7 +222,7 @@ async fn explain_says_why_an_account_is_to_be_closed() {
 }
 
 #[tokio::test]
-async fn what_failed_is_found_explained_and_replayed() {
+async fn a_failure_is_found_explained_and_replayed() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin@acme.example");
     desk.assigned("kim", "kim_example");
@@ -261,24 +261,24 @@ async fn what_failed_is_found_explained_and_replayed() {
         .expect(1)
         .says("What to do:");
 
-    // `serve` had made a dead letter of its message.
+    // `serve` had turned its message into a dead letter.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
                VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";
     file.execute(sql, [uuid]).unwrap();
-    let set_aside = || -> u32 {
+    let dead_letters = || -> u32 {
         let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
         file.query_row(sql, [], |row| row.get(0)).unwrap()
     };
 
-    // Nothing has changed, so it fails again; then the cause is mended.
+    // Nothing has changed, so it fails again. Then the cause is fixed.
     desk.on_file(&["replay", uuid]).await.expect(1);
-    assert_eq!(set_aside(), 2);
-    let mended = desk
+    assert_eq!(dead_letters(), 2);
+    let fixed = desk
         .okta
         .world()
         .set_app_username(super::APP, &user, "lin_example");
-    mended.unwrap();
+    fixed.unwrap();
     let replayed = desk
         .on_file(&["replay", uuid, "--json"])
         .await
@@ -288,7 +288,7 @@ async fn what_failed_is_found_explained_and_replayed() {
         replayed["results"],
         json!([{"uuid": uuid, "subject": format!("user#{user}"), "status": "done", "error": null}])
     );
-    assert_eq!(set_aside(), 1, "done in another way");
+    assert_eq!(dead_letters(), 1, "done in another way");
     let done = desk
         .on_file(&["events", "--status", "done", "--subject", &user, "--json"])
         .await
@@ -296,7 +296,7 @@ async fn what_failed_is_found_explained_and_replayed() {
         .json();
     assert_eq!(done["events"][0]["id"], uuid);
     assert_eq!(done["events"][0]["attempts"], 3);
-    // What is done can be done again, too.
+    // A done event can be replayed, too.
     desk.on_file(&["replay", uuid]).await.expect(0);
     desk.on_file(&["replay", "no-such-event"])
         .await
@@ -351,12 +351,12 @@ async fn a_name_must_be_unique() {
         let explained = desk.on_file(&["explain", name, "--json"]).await.expect(0);
         assert_eq!(explained.json()["subject"], format!("user#{user}"));
     }
-    // A user is wanted: the group does not count.
+    // The command needs a user, so the group does not count.
     desk.on_file(&["unlink", "ops"]).await.expect(0);
 }
 
 #[tokio::test]
-async fn accounts_are_paired_and_parted_by_hand() {
+async fn accounts_are_linked_and_unlinked_by_hand() {
     let desk = Desk::new().await;
     let lin = desk.assigned("lin", "lin_example");
     let kim = desk.assigned("kim", "kim_example");
@@ -399,7 +399,7 @@ async fn accounts_are_paired_and_parted_by_hand() {
         .await
         .expect(0)
         .says("was not linked");
-    // By the account's id, and not what the app username says: the consequence is shown.
+    // By the account's id, against the app username: the command shows the consequence.
     desk.on_file(&["link", &kim, &account])
         .await
         .expect(0)
@@ -416,9 +416,9 @@ async fn accounts_are_paired_and_parted_by_hand() {
         .says("unlink them first");
 }
 
-/// Okta does not show the assignment, so the next looks end the access: `link` says so as `explain` does.
+/// Okta does not show the assignment, so the next looks will end the access. `link` and `explain` both say so.
 #[tokio::test]
-async fn a_link_of_somebody_who_is_not_assigned_tells_the_doubt() {
+async fn linking_an_unassigned_user_warns_that_access_will_end() {
     let desk = Desk::new().await;
     let lin = desk.user("lin");
     let named = |name: &str| {
@@ -447,7 +447,7 @@ async fn a_link_of_somebody_who_is_not_assigned_tells_the_doubt() {
 }
 
 #[tokio::test]
-async fn the_reset_mail_is_asked_for_again() {
+async fn the_reset_mail_is_sent_again_on_request() {
     let desk = Desk::new().await;
     let lin = desk.assigned("lin", "lin_example");
     desk.on_file(&["reset-email", "lin@acme.example"])
@@ -468,9 +468,9 @@ async fn the_reset_mail_is_asked_for_again() {
     assert_eq!(desk.anypoint.world().mails.len(), 2);
 }
 
-/// A phone that Anypoint refuses keeps nobody out, and is told.
+/// A phone number that Anypoint refuses does not stop the account. The command reports it.
 #[tokio::test]
-async fn a_phone_that_is_refused_is_told() {
+async fn a_refused_phone_number_is_reported() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     let phone = [("mobilePhone", "+49 (0) 30 / 12".into())];

@@ -1,4 +1,4 @@
-//! What commands print: nothing that a terminal would act upon, logs as they were asked for, settings from a file.
+//! What commands print: no terminal escapes, logs in the chosen format, settings from a file.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{APP, Desk, HOOK_SECRET, run};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn names_that_hold_escapes_reach_no_terminal() {
+async fn escape_sequences_in_names_reach_no_terminal() {
     let desk = Desk::new().await;
     let evil = "\u{1b}]0;owned\u{7}\u{1b}[2J\r\u{9b}31m\u{202e}Lin";
     let user = desk.assigned("lin", "lin_example");
@@ -52,7 +52,7 @@ async fn names_that_hold_escapes_reach_no_terminal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn settings_come_from_a_file_that_was_named() {
+async fn settings_come_from_a_named_file_only() {
     let desk = Desk::new().await;
     let file = desk.data.with_file_name("settings.env");
     let mut text = String::from("# settings\n");
@@ -67,14 +67,14 @@ async fn settings_come_from_a_file_that_was_named() {
 
     let ran = run(&nothing, &["plan", "--env-file", path]).await.expect(0);
     assert!(!ran.err.contains("warning"), "{}", ran.err);
-    // A file that merely lies in the folder means nothing.
+    // A file that only lies in the folder is ignored.
     let beside = desk.data.with_file_name(".env");
     std::fs::copy(&file, beside).unwrap();
     run(&nothing, &["plan"])
         .await
         .expect(2)
         .says("OKTA_ORG_URL is missing");
-    // What is set wins.
+    // A variable of the environment wins.
     let other = BTreeMap::from([("OKTA_API_TOKEN".to_owned(), "stale".to_owned())]);
     let ran = run(&other, &["--env-file", path, "plan"]).await.expect(1);
     assert!(ran.err.contains("OKTA_API_TOKEN"), "{}", ran.err);
@@ -112,7 +112,7 @@ async fn manual_pages_are_written_for_every_command() {
 }
 
 #[tokio::test]
-async fn logs_are_text_or_json_as_asked_and_a_wrong_wish_is_named() {
+async fn logs_are_text_or_json_and_an_unknown_format_is_refused() {
     let desk = Desk::new().await;
     desk.assigned("lin", "no spaces allowed");
     desk.run_with(
@@ -144,7 +144,7 @@ async fn logs_are_text_or_json_as_asked_and_a_wrong_wish_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_fit_eighty_columns_and_ids_stay_whole() {
+async fn events_fit_eighty_columns_without_cutting_ids() {
     let desk = Desk::new().await;
     let users: Vec<String> = (0..23).map(|n| desk.user(&format!("user{n}"))).collect();
     let mut push = vec!["push"];

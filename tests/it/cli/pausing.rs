@@ -1,4 +1,4 @@
-//! Both pauses, by the setting and by the command: each command says which one holds, and the way out.
+//! Both pauses, by the setting and by the command: each command says which pause is on and how to end it.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ async fn under_pause(desk: &Desk, arguments: &[&str]) -> Ran {
 }
 
 #[tokio::test]
-async fn a_pause_by_the_setting_is_named_by_every_command() {
+async fn every_command_names_a_pause_by_the_setting() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let status = under_pause(&desk, &["status", "--json"]).await;
@@ -49,7 +49,7 @@ async fn a_pause_by_the_setting_is_named_by_every_command() {
             .says("changes are paused (CHANGES=pause)")
             .says("set CHANGES=apply");
     }
-    // What only looks is not held up.
+    // Commands that only read still work.
     for command in [&["plan"][..], &["import", "--report"]] {
         let ran = under_pause(&desk, command).await;
         assert!(!ran.err.contains("paused"), "{}", ran.err);
@@ -58,7 +58,7 @@ async fn a_pause_by_the_setting_is_named_by_every_command() {
 }
 
 #[tokio::test]
-async fn a_pause_by_the_command_is_named_with_the_way_out() {
+async fn every_command_says_how_to_end_a_pause_by_the_command() {
     let desk = Desk::new().await;
     desk.on_file(&["pause"]).await.expect(0);
     let resume = format!("okta-anypoint resume --data {}", desk.data.display());
@@ -79,7 +79,7 @@ async fn a_pause_by_the_command_is_named_with_the_way_out() {
             .says("changes are paused")
             .says(&resume);
     }
-    // Both at once: neither way out is enough.
+    // Both at once: ending one of them is not enough.
     let refused = under_pause(&desk, &["catch-up"]).await.expect(1);
     refused.says("set CHANGES=apply and run").says(&resume);
     under_pause(&desk, &["status"])
@@ -87,7 +87,7 @@ async fn a_pause_by_the_command_is_named_with_the_way_out() {
         .expect(0)
         .says("paused since")
         .says("changes: paused by CHANGES=pause");
-    // No word of a brake that nobody could use.
+    // The text does not mention the brake, because nobody could use it.
     let approve = ["approve", "--all", "--for", "1h"];
     let refused = desk.on_file(&approve).await.expect(1);
     assert!(!refused.out.contains("brake is off"), "{}", refused.out);

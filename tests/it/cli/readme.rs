@@ -1,5 +1,5 @@
-//! The walk of README.md, "Try it without AWS", as a reader does it: its own commands, in its own order,
-//! in a shell, with the real programs. Only ports and the place of the programs are put in.
+//! The section "Try it without AWS" of README.md, run as a reader would: the same commands in the same order, in a
+//! shell, with the real programs. Only the ports and the path of the programs are replaced.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -39,14 +39,14 @@ fn blocks() -> Vec<String> {
     blocks
 }
 
-/// A program that runs on in a terminal of its own. Dropping it ends it.
+/// A program that keeps running in its own terminal. Dropping it ends it.
 struct Running {
     child: Child,
     said: Vec<String>,
 }
 
 impl Running {
-    /// Starts a line and waits until it has said something with `last` in it.
+    /// Starts a line and waits until its output contains `last`.
     fn start(mut line: Command, last: &str) -> Self {
         let mut child = line
             .stdout(Stdio::piped())
@@ -61,7 +61,7 @@ impl Running {
                 break;
             }
         }
-        // What it says from here on is read, so that it can go on.
+        // Keep reading its output, so that it does not block.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, said }
     }
@@ -82,7 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// The reader's folder, and what is put in place of the README's addresses.
+/// The reader's folder, and what replaces the README's addresses.
 struct Reader {
     folder: PathBuf,
     exports: String,
@@ -90,7 +90,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// A shell for some lines, after the exports.
+    /// A shell that runs the exports, then some lines.
     fn shell(&self, lines: &str) -> Command {
         let mut lines = format!("{}\n{lines}", self.exports);
         for (of_readme, here) in &self.put_in {
@@ -114,7 +114,7 @@ impl Reader {
         }
     }
 
-    /// Runs lines that change nothing, again and again, until they say all of this.
+    /// Repeats lines that change nothing until they print all of this.
     fn until(&self, lines: &str, code: i32, texts: &[&str]) -> Ran {
         let begun = Instant::now();
         loop {
@@ -141,7 +141,7 @@ fn place_program(folder: &Path) {
 }
 
 #[test]
-fn a_reader_gets_from_the_first_command_to_the_repair() {
+fn the_readme_walk_works_as_written() {
     let blocks = blocks();
     let [
         simulate,
@@ -175,7 +175,7 @@ fn a_reader_gets_from_the_first_command_to_the_repair() {
     let anypoint = simulate.word("ANYPOINT_BASE_URL=").to_owned();
     reader.put_in.push(("http://127.0.0.1:8081", okta));
     reader.put_in.push(("http://127.0.0.1:8082", anypoint));
-    // The README's settings are those that it prints.
+    // The README shows the settings that `simulate` prints.
     reader.exports.clone_from(exports);
     let settings = reader.run("env").expect(0).out;
     let printed = simulate
@@ -217,7 +217,7 @@ fn a_reader_gets_from_the_first_command_to_the_repair() {
     let found = reader.until(find, 1, &failed);
     let (_, rest) = found.out.split_once(word).expect("how to do it again");
     let uuid = rest.split_whitespace().next().unwrap();
-    // `explain` foretells that it would fail again, which ends the block with 1.
+    // `explain` says that it would fail again, so the block exits with 1.
     assert!(found.out.contains("What to do:"), "{}", found.out);
 
     let repaired = reader.run(&repair.replace("UUID", uuid));

@@ -20,7 +20,7 @@ async fn plan_changes_nothing_and_reconcile_does_what_it_says() {
         .says("nothing was changed");
     assert!(!desk.wrote(), "plan wrote something");
 
-    // Nobody sits at a terminal, so nobody is asked.
+    // Without a terminal the command does not ask.
     let done = desk
         .on_file(&["reconcile", "--json"])
         .await
@@ -44,7 +44,7 @@ async fn plan_changes_nothing_and_reconcile_does_what_it_says() {
 async fn a_reconcile_over_the_limit_stops_and_fails() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
-    // Somebody stays: an app without any users is taken for one that could not be read.
+    // One person stays assigned, because an app without users counts as unreadable.
     let other = desk.assigned("kim", "kim_example");
     desk.on_file(&["push", &user, &other]).await.expect(0);
     desk.okta.world().unassign(super::APP, &user).unwrap();
@@ -70,7 +70,7 @@ async fn a_reconcile_over_the_limit_stops_and_fails() {
 }
 
 #[tokio::test]
-async fn catch_up_does_what_no_delivery_brought() {
+async fn catch_up_applies_undelivered_events() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let kim = desk.user("kim");
@@ -93,14 +93,14 @@ async fn catch_up_does_what_no_delivery_brought() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_applied_is_a_problem() {
+async fn a_change_that_cannot_be_applied_is_a_problem() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     desk.assigned("kim", "kim_example");
     // Only the attempt shows that another customer has the name.
     let mut world = desk.anypoint.world();
     world.foreign_usernames.insert("lin_example".to_owned());
-    // An organization without any user would be a missing scope.
+    // An organization without users would point to a missing scope.
     world
         .add_user("root", "Root", "Example", "root@acme.example")
         .unwrap();
@@ -122,9 +122,9 @@ async fn what_could_not_be_applied_is_a_problem() {
     assert!(desk.has_account("kim_example"));
 }
 
-/// The first command of a new operator: nothing is there yet, and nothing is made.
+/// The first command of a new operator. There is no file yet, and the plan makes none.
 #[tokio::test]
-async fn a_plan_comes_before_there_is_a_file() {
+async fn a_plan_needs_no_data_file() {
     let desk = Desk::new().await;
     let user = desk.assigned("lin", "lin_example");
     std::fs::remove_file(&desk.data).unwrap();
@@ -137,7 +137,7 @@ async fn a_plan_comes_before_there_is_a_file() {
     let said = desk.on_file(&["plan"]).await.expect(0);
     let notes = said.err.lines().filter(|line| line.contains("no file"));
     assert_eq!(notes.count(), 1, "{}", said.err);
-    // Whatever else is misspelt is refused.
+    // A misspelt path is refused in all other commands.
     desk.on_file(&["reconcile"]).await.expect(2);
     let nowhere = ["plan", "--data", folder.to_str().unwrap()];
     desk.run(&nowhere).await.expect(2);

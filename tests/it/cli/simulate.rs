@@ -47,7 +47,7 @@ impl Simulators {
             self.settings["OKTA_ORG_URL"].as_str().unwrap()
         );
         let token = format!("SSWS {}", self.settings["OKTA_API_TOKEN"].as_str().unwrap());
-        // The first in this process installs it; any other one is the same.
+        // The first call in this process installs it. Later calls would install the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let answer = reqwest::Client::new()
             .request(method.parse().unwrap(), url)
@@ -88,7 +88,7 @@ impl Simulators {
 
 impl Drop for Simulators {
     fn drop(&mut self) {
-        // Only if a test ended early; it is gone already otherwise.
+        // Needed only if a test ended early.
         let _ = self.child.kill();
     }
 }
@@ -123,7 +123,7 @@ async fn the_state_outlives_the_simulators() {
 }
 
 #[tokio::test]
-async fn a_state_that_is_none_and_a_taken_address_are_refused() {
+async fn an_unreadable_state_and_a_taken_address_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("world.json");
     let free = [
@@ -161,7 +161,7 @@ async fn a_state_that_is_none_and_a_taken_address_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_vendor_does_not_document_is_shown() {
+async fn undocumented_requests_are_shown() {
     let folder = tempfile::tempdir().unwrap();
     let mut simulators = Simulators::start(&folder.path().join("world.json"));
     simulators
@@ -175,9 +175,9 @@ async fn what_the_vendor_does_not_document_is_shown() {
     simulators.stop();
 }
 
-/// What the help shows works as it stands there.
+/// The commands in the help work unchanged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_changes_that_the_help_shows_can_be_made() {
+async fn the_examples_of_the_help_work() {
     let help = super::run(&Default::default(), &["simulate", "--help"]).await;
     let (_, examples) = help.out.split_once("Change the simulated Okta").unwrap();
     let examples = examples.split("\nA fault:").next().unwrap();
@@ -192,7 +192,7 @@ async fn the_changes_that_the_help_shows_can_be_made() {
     let simulators = Simulators::start(&folder.path().join("world.json"));
     let okta = simulators.settings["OKTA_ORG_URL"].as_str().unwrap();
     let lines = lines.replace("http://127.0.0.1:8081", okta);
-    // curl says with -f that it was refused.
+    // With -f, curl fails on a refusal.
     let lines = lines.replace("curl -s", "curl -fsS");
     let ran = Command::new("sh").args(["-euc", &lines]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);

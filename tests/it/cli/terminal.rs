@@ -1,4 +1,4 @@
-//! What a person at a terminal sees: `script` (util-linux) gives the program one.
+//! What a person at a terminal sees. `script` (util-linux) provides the terminal.
 
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::{APP, Desk, MAX_TIME, PROGRAM};
 
-/// The program on a terminal of its own.
+/// The program on its own terminal.
 struct Terminal {
     script: Child,
     shown: Receiver<Vec<u8>>,
@@ -16,7 +16,7 @@ struct Terminal {
 impl Terminal {
     /// Starts a command on the desk's file.
     fn start(desk: &Desk, arguments: &str) -> Self {
-        // Without a size of its own, a terminal has the one that people see most.
+        // A new terminal has no size, so set the most common one.
         let file = desk.data.display();
         let line = format!("stty cols 80 rows 24; {PROGRAM} {arguments} --data {file}");
         let mut script = Command::new("script")
@@ -45,7 +45,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the question.
+    /// Waits until the program asks its question.
     fn asked(&mut self) {
         while !self.seen.contains("[y/N] ") {
             let Ok(more) = self.shown.recv_timeout(MAX_TIME) else {
@@ -61,7 +61,7 @@ impl Terminal {
         stdin.flush().unwrap();
     }
 
-    /// The exit code, and everything that was shown.
+    /// The exit code and the whole output.
     fn ended(mut self) -> (i32, String) {
         while let Ok(more) = self.shown.recv_timeout(MAX_TIME) {
             self.seen.push_str(&String::from_utf8_lossy(&more));
@@ -76,7 +76,7 @@ async fn a_reconcile_asks_before_it_changes_anything() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let has_account = || desk.has_account("lin_example");
-    // Enter alone, something else, and the end of input are no "yes"; neither does --json mean one.
+    // Enter alone, another word and the end of input do not mean "yes". Nor does --json.
     for (arguments, keys) in [
         ("reconcile", "n\n"),
         ("reconcile", "\n"),
@@ -107,14 +107,14 @@ async fn a_reconcile_asks_before_it_changes_anything() {
     let (code, seen) = terminal.ended();
     assert_eq!(code, 0, "{seen}");
     assert!(desk.wrote() && has_account());
-    // Both sides agree now: there is nothing to ask about.
+    // Both sides are in sync now, so there is nothing to ask.
     let (code, seen) = Terminal::start(&desk, "reconcile").ended();
     assert_eq!(code, 0, "{seen}");
     assert!(!seen.contains("[y/N]") && !desk.wrote(), "{seen}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_says_yes_beforehand_is_not_asked() {
+async fn the_yes_option_skips_the_question() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let (code, seen) = Terminal::start(&desk, "reconcile --yes").ended();
@@ -122,8 +122,8 @@ async fn whoever_says_yes_beforehand_is_not_asked() {
     assert!(!seen.contains("[y/N]") && desk.wrote(), "{seen}");
 }
 
-/// Colours count for nothing in a table's width, and ids stay whole. Every line fits, as it is: a terminal also wraps
-/// spaces. Only a command may be longer, so that it can be copied.
+/// Colours do not count in a table's width, and ids are not cut. Every line fits, with its trailing spaces, because a
+/// terminal wraps those too. Only a command may be longer, so that it can be copied.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
     let desk = Desk::new().await;
@@ -132,7 +132,7 @@ async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
     desk.on_file(&["push", user, group]).await.expect(1);
     desk.on_file(&["push", &failed]).await.expect(1);
     let file = rusqlite::Connection::open(&desk.data).unwrap();
-    // As wide as an age gets.
+    // The widest possible age.
     let aged = "UPDATE events SET updated_at_ms = updated_at_ms - 7000000";
     file.execute(aged, []).unwrap();
     let long = "Anypoint: refused. What to do: Read this long text, which is wider than the terminal, to its end.";
@@ -179,7 +179,7 @@ async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
     }
 }
 
-/// Texts are wrapped at their words. Only one word may be longer: an id, a name, or a command.
+/// Texts wrap between words. Only a single word may be longer: an id, a name, or a command.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_texts_fit_a_terminal_of_eighty_columns() {
     let desk = Desk::new().await;
@@ -205,15 +205,15 @@ async fn long_texts_fit_a_terminal_of_eighty_columns() {
             assert!(fits, "{columns}, {arguments}: {line:?}");
         }
     }
-    // In a pipe nothing is wrapped.
+    // A pipe gets no wrapping.
     let piped = desk.on_file(&["explain", &kim]).await;
     let longest = piped.out.lines().map(|line| line.chars().count()).max();
     assert!(longest > Some(120), "{}", piped.out);
 }
 
-/// The plan that a question is about is no last word.
+/// The closing line must not appear under the plan that the question is about.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_question_is_asked_before_anything_is_said_to_be_over() {
+async fn the_question_comes_before_the_closing_line() {
     let desk = Desk::new().await;
     desk.assigned("lin", "lin_example");
     let mut terminal = Terminal::start(&desk, "reconcile");
@@ -250,11 +250,11 @@ fn without_colour(text: &str) -> String {
     plain
 }
 
-/// What a name holds that would look like a line of ours, in a colour of ours.
+/// Part of a name that looks like a line of this program, in its colour.
 const FORGED: &str = "\n  ok       forged\n\u{1b}[32m  ok       forged\u{1b}[0m\u{1b}[38;5;2mX";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_makes_no_line_and_no_colour_of_ours() {
+async fn a_name_cannot_forge_a_line_or_a_colour() {
     let desk = Desk::new().await;
     let name = |kind: &str| format!("{kind}{FORGED}");
     let (lin, kim) = (
@@ -280,7 +280,7 @@ async fn a_name_makes_no_line_and_no_colour_of_ours() {
         }
         free
     };
-    // As if an earlier look had taken such names.
+    // As if an earlier look had stored such names.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     for (table, column) in [("user_links", "username"), ("team_links", "team_name")] {
         let sql = format!("UPDATE {table} SET {column} = {column} || ?1");

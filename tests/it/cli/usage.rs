@@ -1,7 +1,7 @@
 use super::{Desk, run};
 
 #[tokio::test]
-async fn wrong_usage_and_settings_end_with_2() {
+async fn wrong_usage_and_wrong_settings_exit_with_2() {
     let nothing = Default::default();
     run(&nothing, &[]).await.expect(2);
     run(&nothing, &["no-such-command"]).await.expect(2);
@@ -21,13 +21,13 @@ async fn wrong_usage_and_settings_end_with_2() {
         let text = error["error"].as_str().unwrap();
         assert!(!text.is_empty() && !text.starts_with("error"), "{text}");
     }
-    // A wrong word is quoted without what a terminal acts upon.
+    // The message quotes a wrong word without terminal escapes.
     let ran = run(&nothing, &["--json", "\u{1b}[2Jno\rsuch"])
         .await
         .expect(2);
     assert!(!ran.err.contains(['\u{1b}', '\r']), "{}", ran.err);
     assert!(ran.err.contains("no\\u000dsuch"), "{}", ran.err);
-    // What comes behind `--` is a name.
+    // Anything after `--` is a name.
     let ran = run(&nothing, &["explain", "--no-such-option", "--", "--json"]).await;
     assert_eq!(ran.expect(2).out, "");
     assert!(
@@ -37,7 +37,7 @@ async fn wrong_usage_and_settings_end_with_2() {
             .out
             .contains("Usage")
     );
-    // Every missing setting is named at once.
+    // The message names all missing settings at once.
     run(&nothing, &["explain", "00uSOMEBODY00001"])
         .await
         .expect(2)
@@ -61,7 +61,7 @@ async fn wrong_usage_and_settings_end_with_2() {
     assert!(!std::path::Path::new("/no/such").exists());
 }
 
-/// As an empty setting does.
+/// An empty setting counts as unset, too.
 #[tokio::test]
 async fn an_empty_variable_counts_as_unset() {
     let desk = Desk::new().await;
@@ -74,7 +74,7 @@ async fn an_empty_variable_counts_as_unset() {
         desk.run_with(&set, &["events", "--data", desk.data.to_str().unwrap()])
             .await
             .expect(0);
-        // Where there is a default, it stands; where there is none, the option is asked for.
+        // The default applies if there is one. Otherwise the message asks for the option.
         desk.run_with(&set, &["backup", "/no/such/folder/copy.db"])
             .await
             .says("okta-anypoint.db");
@@ -89,7 +89,7 @@ async fn an_empty_variable_counts_as_unset() {
 }
 
 #[tokio::test]
-async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
+async fn reconcile_says_that_the_report_mode_is_for_scheduled_runs() {
     run(&Default::default(), &["reconcile", "--help"])
         .await
         .expect(0)
@@ -97,7 +97,7 @@ async fn reconcile_says_that_a_report_mode_is_for_the_scheduled_one() {
 }
 
 #[tokio::test]
-async fn failures_are_json_as_well() {
+async fn failures_are_printed_as_json_too() {
     let desk = Desk::new().await;
     let ran = desk
         .on_file(&["explain", "nobody@acme.example", "--json"])
@@ -121,7 +121,7 @@ async fn failures_are_json_as_well() {
 }
 
 #[tokio::test]
-async fn shells_complete_and_help_has_examples() {
+async fn every_shell_gets_completions_and_help_has_examples() {
     let nothing = Default::default();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         run(&nothing, &["completions", shell])

@@ -1,4 +1,4 @@
-//! Contract §4, "User": which accounts that are there already a user may get, and which names are somebody else's.
+//! Contract §4, "User": which existing accounts a user may get, and which names belong to somebody else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,7 +94,7 @@ async fn an_account_of_another_user_is_never_taken() {
 }
 
 #[tokio::test]
-async fn single_sign_on_users_of_the_same_name_are_left_alone() {
+async fn single_sign_on_users_with_the_same_name_are_left_alone() {
     let world = World::with(Policy {
         adopt: Adopt::Username,
         ..Policy::default()
@@ -120,9 +120,9 @@ async fn single_sign_on_users_of_the_same_name_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
+async fn a_name_taken_by_another_customer_fails_permanently_with_advice() {
     let world = World::new().await;
-    // An organization has at least one user; without one, the scope that shows users is missing.
+    // An organization has at least one user. An empty list means that the scope to read users is missing.
     world.assigned_user("root").await;
     world.anypoint().foreign_usernames.insert("ann".to_owned());
     let ann = world.user("ann");
@@ -137,11 +137,11 @@ async fn a_name_taken_by_another_customer_is_a_clear_permanent_failure() {
         "{error}"
     );
     assert!(!error.contains("ann"), "{error}");
-    // The same event again is acknowledged without a look.
+    // The worker acknowledges the same event without another look.
     world.forget_traffic();
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.calls(), Vec::<String>::new());
-    // A new username heals it.
+    // A new username fixes it.
     world.rename(&ann, "ann_2").await;
     assert_eq!(world.account("ann_2"), "ann Example - enabled");
 }
@@ -166,7 +166,7 @@ fn moves(world: &World, user: &str, username: &str) -> Vec<LogEvent> {
     events
 }
 
-/// Delivers, and once more what Okta delivers again.
+/// Delivers events, and repeats those that Okta would repeat.
 async fn delivered(world: &World, events: &[LogEvent]) {
     if world.deliver(events).await != 204 {
         assert_eq!(world.deliver(events).await, 204);
@@ -178,7 +178,7 @@ async fn delivered(world: &World, events: &[LogEvent]) {
     }
 }
 
-/// Whose account it is, if it is enabled.
+/// Checks that the user has this account, and that it is enabled.
 async fn has(world: &World, user: &str, username: &str) {
     let state = world.account(username);
     assert!(state.ends_with("enabled"), "{username}: {state}");
@@ -187,7 +187,7 @@ async fn has(world: &World, user: &str, username: &str) {
 }
 
 #[tokio::test]
-async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
+async fn a_name_moves_to_another_person_whatever_the_order_of_events() {
     for heard_first in ["ann", "bob", "both"] {
         let (world, ann, bob) = two_people(Adopt::Username).await;
         let group = world.pushed_group("Devs").await;
@@ -197,7 +197,7 @@ async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
         match heard_first {
             "ann" => {
                 delivered(&world, &of_ann).await;
-                // Bob is looked at without an event of his own.
+                // Bob gets a look without an event of his own.
                 has(&world, &bob, "bob_z").await;
                 delivered(&world, &of_bob).await;
             }
@@ -216,7 +216,7 @@ async fn a_name_moves_to_another_person_in_whatever_order_it_is_heard() {
 }
 
 #[tokio::test]
-async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
+async fn rotated_names_end_with_the_people_whom_okta_names() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let cid = world.assigned_user("cid").await;
     let accounts = ["ann", "bob", "cid"].map(|name| world.account_id(name));
@@ -228,7 +228,7 @@ async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
     let mut events = moves(&world, &ann, "cid");
     events.extend(moves(&world, &bob, "bob"));
     events.extend(moves(&world, &cid, "ann"));
-    // Each of them needs the account of the next: what is open is delivered again.
+    // Each of them needs the account of the next, so open events are delivered again.
     for _ in 0..4 {
         if world.deliver(&events).await == 204 {
             break;
@@ -245,7 +245,7 @@ async fn names_that_go_round_end_with_the_people_whom_okta_gives_them() {
 }
 
 #[tokio::test]
-async fn a_name_goes_to_a_successor_whose_predecessor_is_not_assigned() {
+async fn a_name_passes_on_from_an_unassigned_owner() {
     for deactivated in [false, true] {
         let (world, ann, bob) = two_people(Adopt::Username).await;
         world
@@ -262,9 +262,9 @@ async fn a_name_goes_to_a_successor_whose_predecessor_is_not_assigned() {
     }
 }
 
-/// One strange answer about the owner is not believed.
+/// One strange answer about the owner does not count.
 #[tokio::test]
-async fn an_owner_whom_okta_once_does_not_show_as_assigned_keeps_the_account() {
+async fn one_answer_without_the_assignment_does_not_cost_the_owner_the_account() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let path = format!("/api/v1/apps/{APP}/users/{bob}");
     let gone = Fault::not_found(&path, Absence::Service).on(Method::GET);
@@ -276,7 +276,7 @@ async fn an_owner_whom_okta_once_does_not_show_as_assigned_keeps_the_account() {
     assert!(world.record(&events[1]).await.error.unwrap().contains(&bob));
 }
 
-/// Nobody who still has the app username loses the account: suspended, or with a name that cannot be used.
+/// An owner who still has the app username keeps the account, even suspended or with an unusable name.
 #[tokio::test]
 async fn an_owner_who_still_has_the_name_keeps_the_account() {
     for what in ["assigned", "suspended", "invalid"] {
@@ -306,7 +306,7 @@ async fn an_owner_who_still_has_the_name_keeps_the_account() {
 }
 
 #[tokio::test]
-async fn a_freed_account_is_taken_only_as_adopt_allows() {
+async fn a_freed_account_is_adopted_only_as_adopt_allows() {
     let (world, ann, bob) = two_people(Adopt::UsernameAndEmail).await;
     let _ = moves(&world, &bob, "bob_z");
     let events = moves(&world, &ann, "bob");
@@ -317,9 +317,9 @@ async fn a_freed_account_is_taken_only_as_adopt_allows() {
     has(&world, &ann, "ann").await;
 }
 
-/// The look at the owner comes before the lease on the owner; Okta's word is asked for once more under it.
+/// The look at the owner comes before the lease on the owner. Under the lease the worker asks Okta once more.
 #[tokio::test]
-async fn an_owner_who_gets_the_name_back_meanwhile_keeps_the_account() {
+async fn an_owner_who_regains_the_name_meanwhile_keeps_the_account() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let world = Arc::new(world);
     world.okta_does(|okta| okta.set_app_username(APP, &bob, "bob_z"));
@@ -341,9 +341,9 @@ async fn an_owner_who_gets_the_name_back_meanwhile_keeps_the_account() {
     assert_eq!(world.writes(), Vec::<String>::new());
 }
 
-/// Only the run that took the account knows that its owner has none now.
+/// Only the run that took the account knows that the former owner now has none.
 #[tokio::test]
-async fn the_owner_is_looked_at_although_the_run_that_took_the_account_failed() {
+async fn the_former_owner_gets_a_look_even_if_the_adopting_run_failed() {
     let (world, ann, bob) = two_people(Adopt::Username).await;
     let group = world.pushed_group("Devs").await;
     world.okta_does(|okta| okta.add_member(&group, &ann));
@@ -361,9 +361,9 @@ async fn the_owner_is_looked_at_although_the_run_that_took_the_account_failed() 
     assert_eq!(world.team("Devs"), "bob");
 }
 
-/// A run that needs the account of a user whom another run works on goes back, and has changed nothing.
+/// A run goes back without a change if another run works on the owner of the account it needs.
 #[tokio::test]
-async fn an_account_is_not_taken_while_another_run_works_on_its_owner() {
+async fn an_account_is_not_adopted_while_another_run_works_on_its_owner() {
     let policy = Policy {
         adopt: Adopt::Username,
         ..Policy::default()

@@ -34,7 +34,7 @@ async fn map_to(world: &World, user: &str, changes: Value) {
 }
 
 #[tokio::test]
-async fn the_app_profile_wins_and_the_base_profile_stands_in() {
+async fn the_app_profile_takes_precedence_over_the_base_profile() {
     let world = World::with(mapped()).await;
     let ann = world.assigned_user("ann").await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
@@ -45,7 +45,7 @@ async fn the_app_profile_wins_and_the_base_profile_stands_in() {
     assert_eq!(world.account("ann"), "Mapped Example 555-0101 enabled");
     let with_mapping = world.calls();
 
-    // The base profile does not count any more where the app profile says something.
+    // Where the app profile has a value, the base profile does not count.
     world
         .when(|okta| {
             let changes = [("firstName", json!("Base")), ("lastName", json!("Family"))];
@@ -54,7 +54,7 @@ async fn the_app_profile_wins_and_the_base_profile_stands_in() {
         .await;
     assert_eq!(world.account("ann"), "Mapped Family 555-0101 enabled");
 
-    // What is not text is not there.
+    // A value that is not text counts as missing.
     map_to(
         &world,
         &ann,
@@ -79,7 +79,7 @@ async fn the_app_profile_wins_and_the_base_profile_stands_in() {
 }
 
 #[tokio::test]
-async fn a_new_account_gets_the_mapped_names_and_the_own_address() {
+async fn a_new_account_gets_the_mapped_names_and_the_users_own_address() {
     let world = World::with(mapped()).await;
     let ann = world.user("ann");
     let mut events = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -97,7 +97,7 @@ async fn a_new_account_gets_the_mapped_names_and_the_own_address() {
 }
 
 #[tokio::test]
-async fn unset_the_app_profile_does_not_count() {
+async fn the_app_profile_is_ignored_without_the_setting() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.forget_traffic();
@@ -110,7 +110,7 @@ async fn unset_the_app_profile_does_not_count() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.writes().len(), 0);
 
-    // The same program with the setting takes it at the next look.
+    // With the setting, the next look uses the app profile.
     let mut ports = world.ports.clone();
     ports.policy = Arc::new(mapped());
     let subject = format!("user#{ann}").parse().unwrap();

@@ -1,4 +1,4 @@
-//! How many calls a look costs, and how many of them wait for one another.
+//! How many calls a look costs, and how many of them run one after another.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::queued::between::Between;
 use crate::servers;
 use crate::world::{APP, World, look_at_group, worker};
 
-/// On each call: far longer than what lies between two calls that are made at once.
+/// The delay of each call. It is far longer than the gap between two concurrent calls.
 const LATENCY: Duration = Duration::from_millis(300);
 
 /// When each call came and when it was answered.
@@ -35,8 +35,8 @@ impl Calls {
         calls
     }
 
-    /// How many were made since the last time, and the longest row of them in which each began after
-    /// the one before had ended.
+    /// The number of calls since the last time, and the longest chain in which each call began after the previous one
+    /// had ended.
     fn take(&self) -> (usize, usize) {
         let mut calls = std::mem::take(&mut *self.0.lock().unwrap());
         calls.sort_by_key(|(_, end)| *end);
@@ -103,7 +103,7 @@ async fn a_new_team_costs_six_calls_and_an_unchanged_group_of_one_six() {
     assert_eq!(world.writes().len(), 0);
 }
 
-/// A world on DynamoDB Local, and what counts the calls to it.
+/// A world on DynamoDB Local, and a counter of the calls to it.
 async fn on_dynamodb(time: Duration) -> (World, Between) {
     let counter = Between::start(servers::dynamodb_url()).await;
     let (_, name) = servers::table().await;
@@ -114,7 +114,7 @@ async fn on_dynamodb(time: Duration) -> (World, Between) {
     (world, counter)
 }
 
-/// Delivers `events`; gives how often the table was called, by operation and kind of item.
+/// Delivers `events` and returns the number of calls to the table, by operation and kind of item.
 async fn table_calls(
     world: &World,
     counter: &Between,
@@ -139,10 +139,10 @@ fn counted<const N: usize>(calls: [(&str, usize); N]) -> BTreeMap<String, usize>
     calls.map(|(call, times)| (call.to_owned(), times)).into()
 }
 
-/// What a change costs at the table. Where there is nothing to do, its claim and its completion are all
-/// that is written, and what is read does not grow with the number of changes.
+/// The cost of a change at the table. Without anything to do, the worker writes only the claim and the completion,
+/// and the reads do not grow with the number of changes.
 #[tokio::test]
-async fn a_change_with_nothing_to_do_writes_its_claim_and_its_completion() {
+async fn a_change_with_nothing_to_do_writes_only_its_claim_and_completion() {
     let (world, counter) = on_dynamodb(Duration::from_secs(60)).await;
     let group = world.pushed_group("Devs").await;
     let ann = world.user("ann");

@@ -1,5 +1,5 @@
-//! Situations in which two sides, two runs or two subjects get in each other's way. Each was found by
-//! a random history (`properties`) and ends in agreement.
+//! Situations in which two sides, two runs or two subjects get in each other's way. A random history (`properties`)
+//! found each of them, and each ends in sync.
 
 use http::Method;
 use okta_anypoint::failure::Class;
@@ -31,7 +31,7 @@ async fn deliver_until_done(world: &World, events: &[LogEvent]) {
 
 /// Somebody is deleted in Okta and hired again: a new Okta user with the old name.
 #[tokio::test]
-async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
+async fn a_rehired_person_gets_the_old_account_if_adoption_allows_it() {
     for (adopt, email, adopted) in [
         (Adopt::UsernameAndEmail, "ann@acme.example", true),
         (Adopt::UsernameAndEmail, "other@acme.example", false),
@@ -69,7 +69,7 @@ async fn a_person_hired_again_gets_the_old_account_where_adoption_allows_it() {
 }
 
 #[tokio::test]
-async fn three_groups_pass_their_names_round() {
+async fn three_groups_can_rotate_their_names() {
     let world = World::new().await;
     let mut groups = Vec::new();
     for name in ["One", "Two", "Three"] {
@@ -83,7 +83,7 @@ async fn three_groups_pass_their_names_round() {
     for (group, name) in groups.iter().zip(["Two", "Three", "One"]) {
         events.extend(world.okta_does(|okta| okta.rename_group(group, name)));
     }
-    // The event of one of them is enough.
+    // One group's event is enough.
     deliver_until_done(&world, &events[..1]).await;
     assert_eq!(world.team_id("Two"), teams[0]);
     deliver_until_done(&world, &events).await;
@@ -91,9 +91,9 @@ async fn three_groups_pass_their_names_round() {
     assert_eq!(world.team_id("One"), teams[2]);
 }
 
-/// The group that has the name is to give it up, and its own event was lost.
+/// The group that has the name gives it up, but its event was lost.
 #[tokio::test]
-async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
+async fn a_team_name_moves_on_even_if_its_holders_event_was_lost() {
     let world = World::new().await;
     let (one, two) = (
         world.pushed_group("One").await,
@@ -108,7 +108,7 @@ async fn a_name_is_handed_on_although_its_holders_event_was_lost() {
 }
 
 #[tokio::test]
-async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
+async fn a_team_moves_aside_when_its_groups_new_name_is_refused() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -126,9 +126,9 @@ async fn a_team_whose_group_cannot_have_its_new_name_moves_aside() {
     );
 }
 
-/// A search that shows the past must not make a stranger's account ours.
+/// A search that shows old data must not link an account of somebody else.
 #[tokio::test]
-async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
+async fn an_account_that_appears_between_look_and_create_belongs_to_somebody_else() {
     let world = World::with(Policy {
         adopt: Adopt::Never,
         ..Policy::default()
@@ -150,9 +150,9 @@ async fn an_account_that_appears_between_look_and_creation_is_a_strangers() {
     assert_eq!(world.account_id("ann"), theirs);
 }
 
-/// An answer that was lost is no reason to create twice, nor to take the account for a stranger's.
+/// After a lost answer the worker must not create a second account, nor treat the first as somebody else's.
 #[tokio::test]
-async fn a_creation_whose_answer_is_lost_is_found_again() {
+async fn an_account_whose_create_answer_was_lost_is_found_again() {
     let world = World::with(Policy {
         adopt: Adopt::Never,
         ..Policy::default()
@@ -167,8 +167,8 @@ async fn a_creation_whose_answer_is_lost_is_found_again() {
     assert_eq!(world.anypoint().mails.len(), 1);
 }
 
-/// What a run that was cut off leaves behind: a note, and an account that nobody has.
-pub(super) async fn left_behind(world: &World, user: &str, username: &str) {
+/// Leaves what a cut-off run leaves: an intent and an orphaned account.
+pub(super) async fn leave_orphan(world: &World, user: &str, username: &str) {
     crate::world::intend(&world.table, user, username).await;
     let mut anypoint = world.anypoint();
     let made = anypoint.add_user(username, "Left", "Behind", "ann@acme.example");
@@ -176,7 +176,7 @@ pub(super) async fn left_behind(world: &World, user: &str, username: &str) {
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
+async fn an_orphaned_account_is_disabled_when_another_is_wanted() {
     let world = World::new().await;
     // Without a link, and with one.
     for name in ["ann", "bob"] {
@@ -185,7 +185,7 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
         if name == "bob" {
             world.look_again(&user).await;
         }
-        left_behind(&world, &user, &format!("{name}_old")).await;
+        leave_orphan(&world, &user, &format!("{name}_old")).await;
         world.rename(&user, &format!("{name}_new")).await;
         let old = world.account(&format!("{name}_old"));
         assert_eq!(old, "Left Behind - disabled");
@@ -195,9 +195,9 @@ async fn an_account_that_was_left_behind_is_closed_when_another_is_wanted() {
     assert_eq!(world.account("bob"), "bob Example - disabled");
 }
 
-/// A note of an account that never came to be must not keep its user from another one.
+/// An intent of an account that was never created must not keep its user from another account.
 #[tokio::test]
-async fn a_note_without_an_account_is_in_nobodys_way() {
+async fn an_intent_without_an_account_is_harmless() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
@@ -215,35 +215,35 @@ async fn a_note_without_an_account_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_with_the_linked_one() {
+async fn an_orphaned_account_is_disabled_with_the_linked_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
-    left_behind(&world, &ann, "ann_new").await;
+    leave_orphan(&world, &ann, "ann_new").await;
     world.when(|okta| okta.deactivate(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
     assert_eq!(world.account("ann_new"), "Left Behind - disabled");
     let log = world.anypoint.traffic().log();
     let asked = log.iter().flat_map(|request| &request.query);
     let searches = asked.filter(|(name, value)| name == "search" && value == "ann_new");
-    assert_eq!(searches.count(), 1, "one search for it is enough");
+    assert_eq!(searches.count(), 1, "one search is enough");
 }
 
 #[tokio::test]
-async fn an_account_that_was_left_behind_is_closed_when_the_new_name_cannot_be_had() {
-    // Somebody else's, and one that the policy refuses.
+async fn an_orphaned_account_is_disabled_when_the_new_name_is_refused() {
+    // A name that somebody else has, and one that the policy refuses.
     for username in ["bob", "in valid"] {
         let world = World::new().await;
         world.assigned_user("bob").await;
         let ann = world.user("ann");
         world.okta_does(|okta| okta.assign(APP, &ann));
-        left_behind(&world, &ann, "ann").await;
+        leave_orphan(&world, &ann, "ann").await;
         world.rename(&ann, username).await;
         assert_eq!(world.account("ann"), "Left Behind - disabled", "{username}");
     }
 }
 
 #[tokio::test]
-async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
+async fn an_account_deleted_in_anypoint_does_not_stop_other_members() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let mut users = Vec::new();
@@ -261,7 +261,7 @@ async fn an_account_deleted_in_anypoint_keeps_nobody_else_out_of_a_team() {
 }
 
 #[tokio::test]
-async fn a_new_username_that_cannot_be_had_costs_no_team() {
+async fn a_refused_new_username_costs_no_membership() {
     for username in ["taken", "in valid"] {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -274,7 +274,7 @@ async fn a_new_username_that_cannot_be_had_costs_no_team() {
         world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
         assert_eq!(world.account("ann"), "ann Example - enabled");
         assert_eq!(world.team("Devs2"), "ann", "{username}");
-        // Out of the group is out of the team, whatever the name.
+        // A user who leaves the group leaves the team, whatever the username.
         let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
         world.deliver(&events).await;
         world.when(|okta| okta.rename_group(&devs, "Devs3")).await;
@@ -283,7 +283,7 @@ async fn a_new_username_that_cannot_be_had_costs_no_team() {
 }
 
 #[tokio::test]
-async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
+async fn a_refused_team_does_not_affect_memberships_of_other_teams() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -301,7 +301,7 @@ async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
     world.okta_does(|okta| okta.add_member(&devs, &ann));
     let events = world.okta_does(|okta| okta.remove_member(&ops, &ann));
     assert_eq!(world.deliver(&events).await, 204);
-    // The name is the group's own failure.
+    // The name is a failure of the group alone.
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
     assert_eq!(
         (world.team("Ops").as_str(), world.team("Devs").as_str()),
@@ -310,7 +310,7 @@ async fn a_team_that_cannot_be_had_keeps_nobody_in_or_out_of_others() {
 }
 
 #[tokio::test]
-async fn who_left_and_became_a_maintainer_stays_one() {
+async fn a_former_member_who_became_a_maintainer_stays_one() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -327,7 +327,7 @@ async fn who_left_and_became_a_maintainer_stays_one() {
 }
 
 #[tokio::test]
-async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_one() {
+async fn a_maintainer_stays_one_when_a_user_event_adopts_the_team() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");
@@ -346,9 +346,9 @@ async fn a_maintainer_of_a_team_that_is_adopted_by_an_event_of_the_user_stays_on
     assert_eq!(kind, "maintainer");
 }
 
-/// The membership was ended and is wanted again, and the read in between shows the past.
+/// The membership ended and is wanted again, and the read in between shows old data.
 #[tokio::test]
-async fn a_membership_that_ended_moments_ago_is_written_again() {
+async fn a_membership_that_just_ended_is_written_again() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -365,7 +365,7 @@ async fn a_membership_that_ended_moments_ago_is_written_again() {
 }
 
 #[tokio::test]
-async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
+async fn a_team_with_a_refused_name_still_follows_its_groups_members() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -386,9 +386,9 @@ async fn a_team_that_cannot_have_its_name_still_follows_its_group() {
     assert_eq!(world.team("Devs"), "bob");
 }
 
-/// Two runs of one user, each with another username: both look before either of them writes.
+/// Two runs of one user, with different usernames. Both look before either of them writes.
 #[tokio::test]
-async fn of_two_usernames_at_once_one_account_is_open() {
+async fn concurrent_runs_with_two_usernames_leave_one_enabled_account() {
     let world = World::new().await;
     let ann = world.user("ann");
     let slow = world.held(Method::POST, "/users", Moment::BeforeEffect);

@@ -25,7 +25,7 @@ pub const MEMBERS: &str = "/api/v1/groups/*/users";
 pub const APP_GROUP: &str = "/api/v1/apps/*/groups/*";
 pub const APP_GROUPS: &str = "/api/v1/apps/*/groups";
 
-/// Okta denies in its own words what exists.
+/// Okta answers with its own 404 for an object that exists.
 pub fn denied(path: &str, id: &str) -> Fault {
     Fault::not_found(path, Absence::Service).about(id)
 }
@@ -42,7 +42,7 @@ fn group(id: &str) -> Subject {
     Subject::Group(OktaGroupId::parse(id).unwrap())
 }
 
-/// `people` in a pushed group "Devs", each with an account of their own.
+/// `people` in a pushed group "Devs", each with an account.
 async fn devs_with(world: &World, people: usize) -> (String, Vec<String>) {
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     let users: Vec<String> = (0..people)
@@ -63,7 +63,7 @@ fn in_team(world: &World) -> usize {
     team.split(' ').filter(|name| !name.is_empty()).count()
 }
 
-/// The event failed, and only because two answers contradict each other.
+/// Checks that the event failed because two answers contradict each other.
 async fn contradicted(world: &World, event: &LogEvent) -> Record {
     let record = world.record(event).await;
     assert_eq!(record.error_code.as_deref(), Some("contradiction"));
@@ -124,7 +124,7 @@ async fn one_strange_answer_about_a_group_empties_no_team() {
 }
 
 #[tokio::test]
-async fn an_end_without_an_event_is_believed_at_the_second_read() {
+async fn an_unassignment_without_an_event_is_believed_at_the_second_read() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     world.okta_does(|okta| okta.remove_member(&devs, &ann));
     let began = Instant::now();
@@ -149,7 +149,7 @@ async fn a_deletion_without_an_event_is_believed_at_the_second_read() {
 }
 
 #[tokio::test]
-async fn a_group_that_was_really_emptied_is_emptied_without_help() {
+async fn an_emptied_group_empties_its_team_by_itself() {
     let world = World::new().await;
     let (devs, users) = devs_with(&world, 22).await;
     for user in &users[2..] {
@@ -165,16 +165,16 @@ async fn a_group_that_was_really_emptied_is_emptied_without_help() {
 }
 
 #[tokio::test]
-async fn a_group_without_its_assignment_is_emptied_without_an_event() {
+async fn an_unassigned_group_empties_its_team_without_an_event() {
     let (world, devs, _) = devs_with_ann(Policy::default()).await;
     world.okta_does(|okta| okta.unassign_group(APP, &devs));
     look_at_group(&worker(&world.ports), &devs).await;
     assert_eq!(world.team("Devs"), "");
 }
 
-/// A role that lost a right: every list of groups is empty, for as long as it takes somebody to see it.
+/// The admin role lost a right, so every list of groups is empty until somebody notices.
 #[tokio::test]
-async fn a_list_without_the_built_in_group_takes_nobody_out_of_a_team() {
+async fn a_group_list_without_the_built_in_group_removes_nobody_from_a_team() {
     for fault in [
         Fault::empty_list(GROUPS_OF_USER),
         Fault::lacking(GROUPS_OF_USER, &[EVERYONE]),
@@ -191,25 +191,25 @@ async fn a_list_without_the_built_in_group_takes_nobody_out_of_a_team() {
         assert_eq!(
             world.account("ann"),
             "ann Other - enabled",
-            "the account goes on"
+            "account changes continue"
         );
         assert_eq!(
             world.team("Ops"),
             if lists { "ann" } else { "" },
-            "joins go on"
+            "joins continue"
         );
         assert_eq!(world.team("Devs"), "ann");
         truth(&world);
         world.okta_does(|okta| okta.remove_member(&devs, &ann));
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.team("Ops"), "ann");
-        assert_eq!(world.team("Devs"), "", "a whole list is believed");
+        assert_eq!(world.team("Devs"), "", "a complete list counts");
     }
 }
 
-/// Nobody is in danger, but a join is missed: the event must not end as done.
+/// The list endangers nobody, but it hides a join, so the event must not end as done.
 #[tokio::test]
-async fn a_list_without_the_built_in_group_is_no_end_for_who_is_in_no_team() {
+async fn a_group_list_without_the_built_in_group_does_not_end_a_users_event() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -223,9 +223,9 @@ async fn a_list_without_the_built_in_group_is_no_end_for_who_is_in_no_team() {
     ann_has_everything(&world).await;
 }
 
-/// What an event announces needs no list that is whole.
+/// An announced leave does not need a complete list.
 #[tokio::test]
-async fn leaving_is_announced_and_the_list_is_not_whole() {
+async fn an_announced_leave_needs_no_complete_group_list() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     lie(&world, Fault::lacking(GROUPS_OF_USER, &[EVERYONE]));
     let events = world.okta_does(|okta| okta.remove_member(&devs, &ann));
@@ -234,7 +234,7 @@ async fn leaving_is_announced_and_the_list_is_not_whole() {
 }
 
 #[tokio::test]
-async fn contradictions_about_a_user_end_the_look_and_change_nothing() {
+async fn contradicting_answers_about_a_user_change_nothing() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let gone = || denied(USER, &ann);
     let lies = [
@@ -255,7 +255,7 @@ async fn contradictions_about_a_user_end_the_look_and_change_nothing() {
         truth(&world);
         assert_eq!(world.deliver(&hint).await, 204, "lie {number}");
     }
-    // The same of a user whose end was announced: the announcement counts.
+    // If an event announced the removal, the announcement counts.
     lie(&world, denied(USER, &ann));
     let mut events = world.okta_does(|okta| okta.deactivate(&ann));
     events.retain(|event| event.event_type == "user.lifecycle.deactivate");
@@ -264,13 +264,13 @@ async fn contradictions_about_a_user_end_the_look_and_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_member_list_that_lacks_somebody_whose_own_groups_name_the_group_is_not_believed() {
+async fn a_member_list_that_contradicts_a_users_own_groups_is_not_believed() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let looks = worker(&world.ports);
     let lacks = || Fault::lacking(MEMBERS, &[&ann]);
     let lies = [
         vec![lacks()],
-        // The witness is not to be had either.
+        // The second source is wrong, too.
         vec![lacks(), Fault::empty_list(GROUPS_OF_USER)],
         vec![lacks(), denied(GROUPS_OF_USER, &ann)],
     ];
@@ -292,7 +292,7 @@ async fn a_member_list_that_lacks_somebody_whose_own_groups_name_the_group_is_no
 }
 
 #[tokio::test]
-async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_believed() {
+async fn an_app_user_list_that_contradicts_an_app_user_is_not_believed() {
     let world = World::new().await;
     let (devs, users) = devs_with(&world, 22).await;
     let looks = worker(&world.ports);
@@ -301,7 +301,7 @@ async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_bel
     assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
     assert_eq!(in_team(&world), 22);
     truth(&world);
-    // Whoever is really not assigned leaves.
+    // A user who is really unassigned leaves.
     world.okta_does(|okta| okta.unassign_group(APP, &devs));
     let mut ports = world.ports.clone();
     let all = Policy {
@@ -315,7 +315,7 @@ async fn an_app_user_list_that_lacks_somebody_whose_app_user_is_there_is_not_bel
 }
 
 #[tokio::test]
-async fn a_group_that_is_listed_and_gone_keeps_its_team() {
+async fn a_group_that_is_listed_but_not_found_keeps_its_team() {
     for (policy, fault) in [
         (Policy::default(), GROUP),
         (
@@ -333,14 +333,14 @@ async fn a_group_that_is_listed_and_gone_keeps_its_team() {
         assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
         ann_has_everything(&world).await;
         truth(&world);
-        // An announced deletion counts, whatever else is answered.
+        // An announced deletion counts, whatever the other answers are.
         world.when(|okta| okta.delete_group(&devs)).await;
         assert_eq!(world.team("Devs"), "");
     }
 }
 
 #[tokio::test]
-async fn nobody_leaves_a_team_because_the_selection_read_differently() {
+async fn a_different_selection_read_removes_nobody_from_a_team() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     lie(&world, Fault::lacking(APP_GROUPS, &[&devs]));
     world.look_again(&ann).await;
@@ -354,15 +354,15 @@ async fn nobody_leaves_a_team_because_the_selection_read_differently() {
     let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
     assert_eq!(look_at(&worker(&ports), subject).await, Verdict::Settled);
     ann_has_everything(&world).await;
-    // That is the group's business.
+    // Only a look at the group may decide that.
     look_at_group(&worker(&ports), &devs).await;
     assert_eq!(world.team("Devs"), "");
 }
 
-/// Two things are in doubt at once: a membership that ended without an event, and one that an event announced
-/// and that does not show yet. Believing the one must not settle the other.
+/// Two doubts at once: a membership that ended without an event, and an announced one that does not show yet.
+/// Confirming the first must not settle the second.
 #[tokio::test]
-async fn a_membership_that_shows_late_is_read_again_beside_one_that_ended() {
+async fn a_late_membership_is_read_again_beside_one_that_ended() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let ops = world.pushed_group("Ops").await;
     world.okta_does(|okta| okta.remove_member(&devs, &ann));
@@ -375,7 +375,7 @@ async fn a_membership_that_shows_late_is_read_again_beside_one_that_ended() {
 }
 
 #[tokio::test]
-async fn what_shows_late_is_read_again_in_the_same_run() {
+async fn a_late_answer_is_read_again_in_the_same_run() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.user("ann");
@@ -387,7 +387,7 @@ async fn what_shows_late_is_read_again_in_the_same_run() {
     ann_has_everything(&world).await;
 }
 
-/// With no time for the second read the event waits, and Okta is told to come again.
+/// Without time for the second read, the event waits and the answer asks Okta to retry.
 #[tokio::test]
 async fn without_time_for_a_second_read_the_event_waits() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;

@@ -1,5 +1,5 @@
-//! Contract §4, "What counts as known", behind a queue: what is not known yet goes back for a second look. Time
-//! passes here only when a test says so.
+//! Contract §4, "What counts as known", behind a queue: a doubtful change goes back for a second look. Time passes
+//! here only when a test advances the clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,7 +55,7 @@ impl Queued {
         events.extend(queued.does(|okta| okta.add_member(&devs, &ann)));
         queued.settles(&events).await;
         queued.has_everything();
-        // What was written is not fresh any more.
+        // The memory of fresh writes has expired.
         queued.pass(Duration::from_secs(600));
         (queued, devs, ann)
     }
@@ -87,7 +87,7 @@ impl Queued {
         self.work(&read.unwrap().changes, Reason::Delivery).await
     }
 
-    /// All is done at once.
+    /// Checks that all events are done at once.
     async fn settles(&self, events: &[LogEvent]) {
         let verdicts = self.give(events).await;
         assert!(
@@ -96,7 +96,7 @@ impl Queued {
         );
     }
 
-    /// All goes back for a second look, and comes again when it is due.
+    /// Checks that all events go back for a second look. Returns when they are due.
     async fn waits(&self, events: &[LogEvent]) -> Duration {
         let verdicts = self.give(events).await;
         let Some(Verdict::Wait { after }) = verdicts.first() else {
@@ -118,7 +118,7 @@ impl Queued {
         vec![self.world.hint(ann)]
     }
 
-    /// An event of this type about the group, which Okta did not mean.
+    /// A false event of this type about the group.
     fn group_event(&self, event_type: &str, group: &str) -> Vec<LogEvent> {
         let target = |id: &str, kind: &str| Target {
             id: id.to_owned(),
@@ -135,7 +135,7 @@ impl Queued {
         vec![event]
     }
 
-    /// An event of this type about the user, the app and the group, which Okta did not mean.
+    /// A false event of this type about the user, the app and the group.
     fn user_event(&self, event_type: &str, ann: &str, devs: &str) -> LogEvent {
         let target = |id: &str, kind: &str| Target {
             id: id.to_owned(),
@@ -168,7 +168,7 @@ async fn start() -> (Queued, String, String) {
 }
 
 #[tokio::test]
-async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
+async fn an_unassignment_without_an_event_waits_for_its_second_look() {
     let (queued, _, ann) = start().await;
     queued.does(|okta| okta.unassign(APP, &ann)).clear();
     queued.does(|okta| {
@@ -182,7 +182,7 @@ async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
     assert!(record.waits_for.unwrap().contains("app assignment"));
     queued.has_everything();
 
-    // Before it is due it is given back without a look.
+    // Before it is due, the worker gives it back without a look.
     queued.pass(CONFIRM / 2);
     queued.world.forget_traffic();
     queued.waits(&hint).await;
@@ -196,7 +196,7 @@ async fn an_unassignment_without_an_event_waits_and_is_believed_when_due() {
 }
 
 #[tokio::test]
-async fn a_contrary_look_ends_the_doubt_and_the_next_one_begins_afresh() {
+async fn a_contrary_look_restarts_the_wait_for_a_second_look() {
     let (queued, _, ann) = start().await;
     lie(&queued.world, denied(APP_USER, &ann));
     let hint = queued.hint(&ann);
@@ -206,7 +206,7 @@ async fn a_contrary_look_ends_the_doubt_and_the_next_one_begins_afresh() {
     queued.world.forget_traffic();
     queued.settles(&hint).await;
     assert_eq!(queued.world.writes().len(), 0);
-    // Denied again: nothing is left of the first time.
+    // Missing again: the first time no longer counts.
     queued.pass(CONFIRM);
     lie(&queued.world, denied(APP_USER, &ann));
     queued.waits(&queued.hint(&ann)).await;
@@ -232,7 +232,7 @@ async fn a_first_look_of_more_than_an_hour_ago_does_not_count() {
 }
 
 #[tokio::test]
-async fn an_announced_end_is_done_at_its_first_look() {
+async fn an_announced_removal_is_applied_at_its_first_look() {
     type Change = fn(&mut OktaWorld, &str, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [(&str, Change); 5] = [
         ("unassigned", |okta, _, ann| {
@@ -272,7 +272,7 @@ async fn an_announced_end_is_done_at_its_first_look() {
 }
 
 #[tokio::test]
-async fn nothing_that_waits_stands_before_an_announcement() {
+async fn a_waiting_change_does_not_delay_an_announced_one() {
     let (queued, devs, ann) = start().await;
     lie(&queued.world, denied(APP_USER, &ann));
     let hint = queued.hint(&ann);
@@ -281,7 +281,7 @@ async fn nothing_that_waits_stands_before_an_announcement() {
     let mut events = queued.does(|okta| okta.deactivate(&ann));
     queued.settles(&events).await;
     queued.has_nothing();
-    // In one batch with it, too: what waits goes back, and the end is done all the same.
+    // Also in the same batch: the waiting change goes back, and the removal is applied.
     queued.does(|okta| okta.activate(&ann));
     queued.does(|okta| okta.assign(APP, &ann));
     queued.does(|okta| okta.add_member(&devs, &ann));
@@ -298,9 +298,10 @@ async fn nothing_that_waits_stands_before_an_announcement() {
     queued.has_nothing();
 }
 
-/// The look says less than the event: it is repeated until the event is as old as a second look has to be.
+/// The look does not show the announced change yet. It is repeated until the event is older than the wait for a
+/// second look.
 #[tokio::test]
-async fn an_announcement_that_does_not_show_yet_is_looked_at_again() {
+async fn an_announced_change_that_does_not_show_yet_gets_another_look() {
     let (queued, devs, _) = start().await;
     let world = &queued.world;
     let bob = world.user("bob");
@@ -332,9 +333,9 @@ async fn an_announcement_that_does_not_show_yet_is_looked_at_again() {
 }
 
 #[tokio::test]
-async fn a_look_stands_when_the_event_is_old() {
+async fn a_look_is_final_when_the_event_is_old() {
     let (queued, devs, ann) = start().await;
-    // Assigned and gone again: the second event is still to come.
+    // Assigned and unassigned again: the second event has not arrived yet.
     let bob = queued.world.user("bob");
     let assigned = queued.does(|okta| okta.assign(APP, &bob));
     queued.does(|okta| okta.unassign(APP, &bob));
@@ -350,7 +351,7 @@ async fn a_look_stands_when_the_event_is_old() {
 }
 
 #[tokio::test]
-async fn a_group_that_does_not_show_yet_is_looked_at_again() {
+async fn a_group_that_does_not_show_yet_gets_another_look() {
     let (queued, _, _) = start().await;
     let ops = queued.world.okta.world().create_group("Ops").unwrap().id;
     lie(&queued.world, denied(APP_GROUP, &ops));
@@ -366,7 +367,7 @@ async fn a_group_that_does_not_show_yet_is_looked_at_again() {
 #[tokio::test]
 async fn of_contrary_events_the_last_published_counts() {
     let (queued, devs, ann) = start().await;
-    // Out and in again; the app user shows late. Events may come in any order.
+    // Unassigned and assigned again, and the app user shows late. Events may come in any order.
     queued.does(|okta| okta.unassign_group(APP, &devs));
     let mut events = queued.does(|okta| okta.unassign(APP, &ann));
     events.extend(queued.does(|okta| okta.assign(APP, &ann)));
@@ -382,7 +383,7 @@ async fn of_contrary_events_the_last_published_counts() {
     queued.settles(&events).await;
     queued.has_everything();
 
-    // The other way round it is an end.
+    // In the other order the access ends.
     queued.does(|okta| okta.unassign_group(APP, &devs));
     let mut events = queued.does(|okta| okta.unassign(APP, &ann));
     events.insert(0, again(&events[0], "application.user_membership.add"));
@@ -392,9 +393,9 @@ async fn of_contrary_events_the_last_published_counts() {
     queued.has_nothing();
 }
 
-/// An event that comes after a contrary one was done announces nothing, if it was published earlier.
+/// An event that arrives after a contrary one was applied announces nothing, if Okta published it earlier.
 #[tokio::test]
-async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
+async fn a_late_event_does_not_override_a_newer_one() {
     type Lie = fn(&str, &str) -> Fault;
     let no_app_user: Lie = |ann, _| denied(APP_USER, ann);
     let no_group: Lie = |_, devs| Fault::lacking(GROUPS_OF_USER, &[devs]);
@@ -453,9 +454,9 @@ async fn a_late_event_does_not_outweigh_a_newer_one_that_is_done() {
     }
 }
 
-/// Nobody is assigned who is suspended or deactivated.
+/// Okta assigns no suspended or deactivated user.
 #[tokio::test]
-async fn an_assignment_outdates_every_earlier_end_of_the_account() {
+async fn an_assignment_overrides_every_earlier_removal_event() {
     for end in ["user.lifecycle.suspend", "user.lifecycle.deactivate"] {
         for (is_assigned_last, after_ms) in [(true, 2), (false, -1)] {
             let (queued, devs, ann) = start().await;
@@ -490,7 +491,7 @@ fn again(event: &LogEvent, event_type: &str) -> LogEvent {
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_pushed_any_more_waits_unless_an_event_says_so() {
+async fn a_group_that_left_the_selection_without_an_event_waits() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [Change; 2] = [
         |okta, devs| okta.unassign_group(APP, devs),
@@ -515,9 +516,9 @@ impl Queued {
     }
 }
 
-/// A new name says nothing of an assignment.
+/// A rename does not announce an assignment.
 #[tokio::test]
-async fn an_announcement_of_something_else_is_none() {
+async fn an_event_about_something_else_announces_nothing() {
     let (queued, devs, _) = start().await;
     let world = &queued.world;
     lie(world, denied(APP_GROUP, &devs));
@@ -544,14 +545,14 @@ async fn an_announcement_of_something_else_is_none() {
         truth(world);
         queued.pass(CONFIRM * 300);
     }
-    // A name that leaves the selection is said outright.
+    // A name that leaves the selection is an announcement.
     let renamed = queued.does(|okta| okta.rename_group(&devs, "Others"));
     queued.settles(&renamed).await;
     assert_eq!(queued.world.team("Devs"), "");
 }
 
 #[tokio::test]
-async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
+async fn a_finding_of_a_reconcile_is_believed_at_the_next_look() {
     type Change = fn(&mut OktaWorld, &str) -> Result<Vec<LogEvent>, Refusal>;
     let ends: [(&str, Change); 2] = [
         ("deactivated, and denied", |okta, ann| {
@@ -575,7 +576,7 @@ async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
             "{name}"
         );
         queued.has_everything();
-        // Another run of the same hour did not see it either: no second pause.
+        // Another run within the hour did not see it either, so there is no second pause.
         queued.pass(CONFIRM);
         let verdicts = queued.work(&changes, Reason::Delivery).await;
         assert_eq!(verdicts, [Verdict::Settled], "{name}");
@@ -583,9 +584,9 @@ async fn what_a_reconcile_found_is_believed_at_the_look_that_follows() {
     }
 }
 
-/// A change that lay in the queue for long enough needs no pause at all, for what it found and for nothing else.
+/// A change that was queued for long enough needs no pause, but only for its own finding.
 #[tokio::test]
-async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
+async fn a_reconcile_counts_as_the_first_look_for_its_own_findings_only() {
     for (planned, is_known) in [("not_assigned", true), ("not_in_group:00gOTHER", false)] {
         let (queued, devs, ann) = start().await;
         queued.does(|okta| okta.remove_member(&devs, &ann));
@@ -605,9 +606,9 @@ async fn a_reconcile_is_the_first_look_of_what_it_found_and_of_nothing_else() {
     }
 }
 
-/// The user was there at a look between a reconcile's and the one that follows: that one is the first again.
+/// A look between the reconcile and the next look saw the user, so the next one counts as the first again.
 #[tokio::test]
-async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
+async fn a_contrary_look_discards_the_finding_of_a_reconcile() {
     let (queued, _, ann) = start().await;
     let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
     let found = || okta_anypoint::event::Change {
@@ -623,7 +624,7 @@ async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
     let verdicts = queued.work(&changes, Reason::Delivery).await;
     assert!(matches!(verdicts[0], Verdict::Wait { .. }), "{verdicts:?}");
     queued.has_everything();
-    // A reconcile after the contrary look counts, also beside one before it.
+    // A reconcile after the contrary look counts, even if an earlier one found the same.
     truth(&queued.world);
     queued.pass(CONFIRM);
     queued.settles(&queued.hint(&ann)).await;
@@ -637,7 +638,7 @@ async fn a_contrary_look_after_a_reconcile_ends_what_it_found() {
 }
 
 #[tokio::test]
-async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() {
+async fn members_missing_at_a_reconcile_leave_at_the_next_look() {
     let (queued, devs, ann) = start().await;
     queued.does(|okta| okta.remove_member(&devs, &ann));
     let subject = Subject::Group(OktaGroupId::parse(&devs).unwrap());
@@ -660,7 +661,7 @@ async fn members_that_a_reconcile_did_not_find_leave_at_the_look_that_follows() 
 }
 
 #[tokio::test]
-async fn an_operator_announces_what_the_look_finds() {
+async fn a_look_by_an_operator_counts_as_announced() {
     for reason in [Reason::Replay, Reason::Delivery] {
         let (queued, _, ann) = start().await;
         queued.does(|okta| okta.delete_user(&ann));
@@ -677,9 +678,9 @@ async fn an_operator_announces_what_the_look_finds() {
     }
 }
 
-/// The pause before the next try grows with failures. A wait is none, and a success begins the count anew.
+/// The pause before the next try grows with failures. A wait does not count, and a success resets the count.
 #[tokio::test]
-async fn only_failures_in_a_row_count_as_failures() {
+async fn only_consecutive_failures_lengthen_the_pause() {
     let (queued, _, ann) = start().await;
     let broken = || {
         let kind = FaultKind::Status {
@@ -720,7 +721,7 @@ async fn only_failures_in_a_row_count_as_failures() {
 }
 
 #[tokio::test]
-async fn more_leavers_than_are_asked_at_a_time_leave_in_one_run() {
+async fn more_leavers_than_one_batch_leave_in_one_run() {
     let (queued, devs, ann) = start().await;
     let mut users = vec![ann];
     for n in 0..103 {

@@ -1,4 +1,4 @@
-//! Remotes that refuse, stall, lie or lose answers; tokens that end; runs that are cut off.
+//! Remotes that refuse, stall, lie or lose answers. Tokens that expire. Runs that are cut off.
 
 use std::time::{Duration, Instant};
 
@@ -28,9 +28,9 @@ async fn hurried(ms: u64) -> World {
     World::with_pace(Policy::default(), Pace::INLINE, Duration::from_millis(ms)).await
 }
 
-/// Everything a broken remote may answer heals on Okta's retry, and nothing is done twice.
+/// Okta's retry heals every fault of a remote, and applies nothing twice.
 #[tokio::test]
-async fn what_breaks_on_the_way_heals_on_the_retry() {
+async fn the_retry_heals_every_fault() {
     for side in ["okta", "anypoint"] {
         let paths: &[&str] = if side == "okta" {
             &["/api/v1/users/", "/api/v1/apps/", "/groups"]
@@ -89,7 +89,7 @@ async fn what_breaks_on_the_way_heals_on_the_retry() {
 }
 
 #[tokio::test]
-async fn short_faults_are_ridden_out_within_one_delivery() {
+async fn one_delivery_survives_short_faults() {
     for kind in [
         status(500, &[]),
         status(503, &[]),
@@ -112,7 +112,7 @@ async fn short_faults_are_ridden_out_within_one_delivery() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_told() {
+async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_reported() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.anypoint().revoke_tokens();
@@ -123,7 +123,7 @@ async fn a_revoked_token_is_renewed_once_and_a_missing_scope_is_told() {
         .traffic()
         .count(&Method::POST, "/oauth2/token");
     assert_eq!(tokens, 1, "many calls met the revoked token, one fetched");
-    // A 401 that stays is no expired token.
+    // A lasting 401 does not mean an expired token.
     world
         .anypoint
         .traffic()
@@ -145,7 +145,7 @@ async fn refused_credentials_are_named_and_heal() {
     let error = world.record(&events[0]).await.error.unwrap();
     assert!(error.contains("connected app's id and secret"), "{error}");
     assert!(!error.contains("simulated-secret"), "{error}");
-    // The same event heals as soon as the secret is right again, without a replay by hand.
+    // The event succeeds as soon as the secret is right again, without a replay.
     world.anypoint().client_secret = "simulated-secret".to_owned();
     pass(Duration::from_secs(5)).await;
     assert_eq!(world.deliver(&events).await, 204);
@@ -169,7 +169,7 @@ async fn a_lost_answer_to_a_create_makes_no_second_account() {
     assert_eq!(world.anypoint().mails.len(), 1);
 }
 
-/// ADOPT=never would refuse the account that a cut-off run created; the intent says that it is ours.
+/// ADOPT=never would refuse the account that a cut-off run created. The intent says that it belongs to this user.
 #[tokio::test]
 async fn a_run_cut_off_between_create_and_record_is_finished_by_the_next() {
     for adopt in [
@@ -202,7 +202,7 @@ async fn a_run_cut_off_between_create_and_record_is_finished_by_the_next() {
 }
 
 #[tokio::test]
-async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
+async fn an_orphaned_account_of_a_user_who_left_is_disabled() {
     let world = hurried(900).await;
     let ann = world.user("ann");
     let events = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -217,13 +217,16 @@ async fn an_account_of_a_cut_off_run_does_not_stay_open_for_a_user_who_left() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
     world.when(|okta| okta.unassign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - disabled");
-    assert!(world.user_link(&ann).await.is_none(), "nobody has it now");
+    assert!(
+        world.user_link(&ann).await.is_none(),
+        "nobody has the account"
+    );
 }
 
-/// The run that created the account was cut off before the mail, and the account was closed before
-/// anybody else asked for it: the mail comes when the account is opened, once.
+/// The run that created the account was cut off before the mail, and the account was disabled before another run sent
+/// it. The mail comes once, when the account is enabled.
 #[tokio::test]
-async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
+async fn a_mail_lost_with_a_cut_off_run_is_sent_when_the_account_is_enabled() {
     for (reset_email, mails) in [(ResetEmail::Send, 1), (ResetEmail::Skip, 0)] {
         let policy = Policy {
             reset_email,
@@ -245,16 +248,15 @@ async fn a_mail_that_was_cut_off_comes_when_the_account_is_enabled() {
         assert_eq!(world.anypoint().mails.len(), mails);
         world.forget_traffic();
         world.look_again(&ann).await;
-        assert_eq!(world.writes().len(), 0, "nothing is owed any more");
+        assert_eq!(world.writes().len(), 0, "no mail is missing");
         assert_eq!(world.user_link(&ann).await.unwrap().origin, Origin::Created);
     }
 }
 
-/// Whoever was about to create an account, and is not any more, does not keep the next one waiting
-/// for the end of its lease.
+/// A run that ended after its intent does not make the next run wait for the end of the lease.
 #[tokio::test]
-async fn work_that_ends_lets_the_next_one_create_at_once() {
-    // Cut off before the account was there; by the time it is done again the user is not wanted.
+async fn a_finished_run_lets_the_next_one_create_at_once() {
+    // Cut off before the create. By the retry the user is no longer wanted.
     let world = World::new().await;
     let ann = world.user("ann");
     let first = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -264,7 +266,7 @@ async fn work_that_ends_lets_the_next_one_create_at_once() {
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
 
-    // Failed after the account was made.
+    // Failed after the create.
     let world = World::new().await;
     let ann = world.user("ann");
     let mail = Fault::new("password", status(503, &[("retry-after", "60")])).on(Method::POST);
@@ -279,7 +281,7 @@ async fn work_that_ends_lets_the_next_one_create_at_once() {
 }
 
 #[tokio::test]
-async fn an_incomplete_list_is_never_taken_for_a_whole_one() {
+async fn an_incomplete_list_never_counts_as_complete() {
     let world = hurried(900).await;
     {
         let mut anypoint = world.anypoint();
@@ -308,7 +310,7 @@ async fn an_incomplete_list_is_never_taken_for_a_whole_one() {
 }
 
 #[tokio::test]
-async fn one_bad_subject_stops_no_other_of_the_same_delivery() {
+async fn a_failing_subject_does_not_stop_others_in_its_delivery() {
     let world = World::new().await;
     let (ann, bob) = (world.user("ann"), world.user("bob"));
     world.anypoint().foreign_usernames.insert("ann".to_owned());
@@ -316,7 +318,7 @@ async fn one_bad_subject_stops_no_other_of_the_same_delivery() {
     events.extend(world.okta_does(|okta| okta.assign(APP, &bob)));
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("bob"), "bob Example - enabled");
-    // A retryable one makes Okta send all again; the good one is not done twice.
+    // A retryable failure makes Okta send all events again. The good one is not applied twice.
     let eve = world.user("eve");
     let path = format!("/api/v1/users/{eve}");
     world

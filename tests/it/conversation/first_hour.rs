@@ -44,7 +44,7 @@ fn unassign(world: &World, user: &str) -> Vec<LogEvent> {
     world.okta_does(|okta| okta.unassign(APP, user))
 }
 
-/// An operator's work on what is recorded of an event.
+/// Runs an operator's command on the record of an event.
 async fn again(world: &World, event: &LogEvent, reason: Reason) {
     let record = world.record(event).await;
     let subject: Subject = record.subject.parse().unwrap();
@@ -90,7 +90,7 @@ async fn a_dry_run_writes_at_neither_side_and_says_what_it_would_do() {
 }
 
 #[tokio::test]
-async fn while_changes_are_paused_nothing_is_worked_on_and_everything_comes_back() {
+async fn a_pause_sends_all_changes_back_to_the_queue() {
     let world = World::new().await;
     let mut ports = world.ports.clone();
     ports.policy = Arc::new(Policy {
@@ -106,7 +106,7 @@ async fn while_changes_are_paused_nothing_is_worked_on_and_everything_comes_back
 }
 
 #[tokio::test]
-async fn the_brake_holds_what_is_beyond_the_limit_and_nothing_else() {
+async fn the_brake_holds_only_changes_beyond_the_limit() {
     let world = with_limit(RemovalLimit::Count(2)).await;
     let mut users = Vec::new();
     for name in ["ann", "bob", "cid", "dan"] {
@@ -139,25 +139,25 @@ async fn the_brake_holds_what_is_beyond_the_limit_and_nothing_else() {
             .contains("MAX_REMOVALS_PER_HOUR allows 2")
     );
 
-    // A repeated delivery is acknowledged, and looked at no more.
+    // A repeated delivery is acknowledged without a look.
     world.forget_traffic();
     assert_eq!(world.deliver(&third).await, 204);
     assert_eq!(world.calls(), Vec::<String>::new());
 
-    // A suspension is not counted, and is done at once.
+    // A suspension does not count, and is applied at once.
     world.when(|okta| okta.suspend(&users[3])).await;
     assert_eq!(world.account("dan"), "dan Example - disabled");
 
-    // Nor is the deactivation that follows; it settles what was held.
+    // Nor does the deactivation that follows. It settles the held change.
     world.when(|okta| okta.deactivate(&users[2])).await;
     assert_eq!(world.account("cid"), "cid Example - disabled");
     assert_eq!(held(&world).await.len(), 0);
     assert_eq!(world.record(&third[0]).await.status, Status::Resolved);
 }
 
-/// An operator lifted the brake for an hour while the clock was a day ahead; by now the clock is right.
+/// An operator lifted the brake for an hour while the clock was a day ahead. Now the clock is right.
 #[tokio::test]
-async fn a_brake_lifted_by_a_clock_that_was_ahead_holds_now_and_a_day_later() {
+async fn a_brake_lifted_under_a_fast_clock_holds_again() {
     const DAY_MS: i64 = 24 * 60 * 60 * 1000;
     const HOUR: Duration = Duration::from_secs(60 * 60);
     let world = with_limit(RemovalLimit::Count(0)).await;
@@ -165,7 +165,7 @@ async fn a_brake_lifted_by_a_clock_that_was_ahead_holds_now_and_a_day_later() {
     let now_ms = world.ports.clock.now_ms();
     let until = async |at_ms| brake_off_until(documents, at_ms).await.unwrap();
 
-    // Clocks differ a little.
+    // A small difference between clocks is allowed.
     let end = lift_brake(documents, now_ms + 60_000, HOUR).await.unwrap();
     assert_eq!(until(now_ms).await, Some(end));
     assert_eq!(until(end).await, None);
@@ -179,7 +179,7 @@ async fn a_brake_lifted_by_a_clock_that_was_ahead_holds_now_and_a_day_later() {
     assert_eq!(world.record(&left[0]).await.status, Status::Held);
     assert_eq!(until(now_ms + DAY_MS).await, None);
 
-    // A note of an earlier build has only its end.
+    // The entry of an earlier version holds only the end.
     let found = documents.document("brake_lifted").await.unwrap().unwrap();
     let old = format!(r#"{{"until_ms":{}}}"#, now_ms + DAY_MS);
     documents
@@ -190,7 +190,7 @@ async fn a_brake_lifted_by_a_clock_that_was_ahead_holds_now_and_a_day_later() {
 }
 
 #[tokio::test]
-async fn a_reversal_in_okta_and_an_approval_settle_what_is_held() {
+async fn a_reversal_in_okta_or_an_approval_settles_a_held_change() {
     let world = with_limit(RemovalLimit::Count(0)).await;
     let ann = world.assigned_user("ann").await;
     let bob = world.assigned_user("bob").await;
@@ -205,7 +205,7 @@ async fn a_reversal_in_okta_and_an_approval_settle_what_is_held() {
     assert_eq!(world.record(&of_ann[0]).await.status, Status::Resolved);
     assert_eq!(world.account("ann"), "ann Example - enabled");
 
-    // A replay counts as any event; an approval passes.
+    // A replay counts like any event. An approval passes.
     again(&world, &of_bob[0], Reason::Replay).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     again(&world, &of_bob[0], Reason::Approval).await;
@@ -215,8 +215,7 @@ async fn a_reversal_in_okta_and_an_approval_settle_what_is_held() {
 }
 
 #[tokio::test]
-async fn a_group_that_left_the_selection_is_held_with_all_its_members_and_a_member_who_left_is_not()
-{
+async fn the_brake_holds_a_group_that_left_the_selection_but_not_a_member_who_left() {
     let world = with_limit(RemovalLimit::Count(1)).await;
     let devs = world.pushed_group("Devs").await;
     for name in ["ann", "bob", "cid"] {
@@ -242,7 +241,7 @@ async fn a_group_that_left_the_selection_is_held_with_all_its_members_and_a_memb
 }
 
 #[tokio::test]
-async fn a_removal_that_is_tried_again_is_counted_once() {
+async fn a_retried_removal_is_counted_once() {
     let world = with_limit(RemovalLimit::Count(1)).await;
     let documents = &world.table.documents;
     let people = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -317,9 +316,9 @@ async fn every_change_has_an_entry_that_says_why_and_who_asked() {
     assert_eq!(whole, entries);
 }
 
-/// One look serves both: who changed a name did not end the access.
+/// One look serves both events. The author of the name change did not end the access.
 #[tokio::test]
-async fn a_change_is_put_down_to_the_event_that_asked_for_it() {
+async fn a_change_is_attributed_to_its_event() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let mut events = vec![world.hint(&ann)];
@@ -334,7 +333,7 @@ async fn a_change_is_put_down_to_the_event_that_asked_for_it() {
     assert_eq!(events.iter().find(by_uuid).unwrap().event_type, unassigned);
 }
 
-/// Leaves the lease of a run that was cut off, which is over.
+/// Leaves the expired lease of a cut-off run.
 async fn cut_off(world: &World, subject: &str) {
     let lease = world.table.ledger.lease(subject, Duration::from_millis(1));
     assert!(matches!(lease.await.unwrap(), Leased::Ours(_)));
@@ -342,7 +341,7 @@ async fn cut_off(world: &World, subject: &str) {
 }
 
 #[tokio::test]
-async fn the_successor_of_a_run_that_was_cut_off_says_so() {
+async fn the_history_says_that_the_run_before_was_cut_off() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let subject = format!("user#{ann}");
@@ -353,9 +352,9 @@ async fn the_successor_of_a_run_that_was_cut_off_says_so() {
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
 }
 
-/// A dry run changes nothing, and still knows that the run before it may have.
+/// A dry run changes nothing, but it knows that the run before it may have.
 #[tokio::test]
-async fn a_dry_run_tells_of_the_run_that_was_cut_off_before_it() {
+async fn a_dry_run_records_that_the_run_before_was_cut_off() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let subject = format!("user#{ann}");
@@ -372,9 +371,9 @@ async fn a_dry_run_tells_of_the_run_that_was_cut_off_before_it() {
     assert_eq!(actions(&entries[before..]), [AuditEntry::INTERRUPTED]);
 }
 
-/// A user's run takes the lease on a group whose team it needs, after a run of the group that was cut off.
+/// A user's run takes the lease on a group whose team it needs. A run of that group was cut off before.
 #[tokio::test]
-async fn who_takes_a_second_lease_tells_of_the_run_before() {
+async fn a_run_with_a_second_lease_records_that_the_run_before_was_cut_off() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
@@ -384,12 +383,12 @@ async fn who_takes_a_second_lease_tells_of_the_run_before() {
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
     let entries = history(&world, &subject).await;
-    // And of the team that it made: that is the group's, too.
+    // The history of the group also has the team that the run created.
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "create_team"]);
 }
 
 #[tokio::test]
-async fn a_change_whose_answer_is_lost_has_an_entry_too() {
+async fn a_change_whose_answer_is_lost_has_an_entry() {
     let time = Duration::from_millis(1_200);
     let world = World::with_pace(Policy::default(), Pace::INLINE, time).await;
     let ann = world.assigned_user("ann").await;
@@ -427,7 +426,7 @@ async fn an_emergency_passes_the_brake_and_keeps_its_reason() {
 }
 
 #[tokio::test]
-async fn an_absence_that_is_no_announcement_is_not_held_before_it_is_believed() {
+async fn an_unannounced_absence_is_not_held_before_it_is_confirmed() {
     let world = with_limit(RemovalLimit::Count(0)).await;
     let ann = world.assigned_user("ann").await;
     super::evidence::lie(&world, denied(super::evidence::APP_USER, &ann).times(1));
@@ -438,7 +437,7 @@ async fn an_absence_that_is_no_announcement_is_not_held_before_it_is_believed() 
 }
 
 #[tokio::test]
-async fn excluded_users_and_groups_are_left_alone_whatever_okta_says() {
+async fn excluded_users_and_groups_are_left_alone() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.pushed_group("Devs").await;

@@ -50,7 +50,7 @@ async fn an_assigned_group_becomes_a_team_below_the_root_whatever_its_name() {
 }
 
 #[tokio::test]
-async fn a_group_that_is_not_selected_becomes_none() {
+async fn a_group_that_is_not_selected_gets_no_team() {
     let world = World::new().await;
     let events = world.okta.world().create_group("Devs").unwrap().events;
     assert_eq!(world.deliver(&events).await, 204);
@@ -58,7 +58,7 @@ async fn a_group_that_is_not_selected_becomes_none() {
 }
 
 #[tokio::test]
-async fn every_form_of_the_selection() {
+async fn every_form_of_the_selection_works() {
     let all = GroupSelection::All;
     let named = GroupSelection::Named("Any*".to_owned());
     for (groups, anydevs, others) in [
@@ -80,7 +80,7 @@ async fn every_form_of_the_selection() {
 }
 
 #[tokio::test]
-async fn chosen_ids_become_teams_and_no_others() {
+async fn only_selected_ids_get_teams() {
     let listed = okta_anypoint::ids::OktaGroupId::parse("00gLISTED").unwrap();
     let groups = GroupSelection::Ids(vec![listed]);
     let world = World::with(Policy {
@@ -104,7 +104,7 @@ async fn chosen_ids_become_teams_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_name_leads_into_the_selection_and_out_of_it() {
+async fn a_rename_moves_a_group_into_and_out_of_the_selection() {
     let groups = GroupSelection::Named("Any*".to_owned());
     let world = World::with(Policy {
         groups,
@@ -131,7 +131,7 @@ async fn a_name_leads_into_the_selection_and_out_of_it() {
 }
 
 #[tokio::test]
-async fn a_rename_renames_in_place() {
+async fn a_renamed_group_renames_its_team() {
     let (world, devs, _) = devs_with_ann(Policy::default()).await;
     let id = world.team_id("Devs");
     world.when(|okta| okta.rename_group(&devs, "R&D")).await;
@@ -158,7 +158,7 @@ async fn strict_names_are_refused_with_advice() {
 }
 
 #[tokio::test]
-async fn an_existing_team_is_adopted_and_its_strangers_stay() {
+async fn an_existing_team_is_adopted_and_its_other_members_stay() {
     let world = World::new().await;
     let team = team_by_hand(&world, "Devs");
     let stranger = world
@@ -179,7 +179,7 @@ async fn an_existing_team_is_adopted_and_its_strangers_stay() {
 }
 
 #[tokio::test]
-async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
+async fn a_team_name_taken_elsewhere_fails_permanently_with_advice() {
     let world = World::new().await;
     let parent = team_by_hand(&world, "Parent");
     world.anypoint().add_team("Devs", Some(&parent)).unwrap();
@@ -195,14 +195,14 @@ async fn a_name_taken_elsewhere_is_a_clear_permanent_failure() {
 }
 
 #[tokio::test]
-async fn of_two_groups_with_one_team_name_the_second_fails_clearly() {
+async fn the_second_of_two_groups_with_one_team_name_fails_with_advice() {
     let world = World::new().await;
     let first = world.pushed_group("R-D").await;
     let second = world.okta.world().create_group("r-d").unwrap().id;
     let events = world.okta_does(|okta| okta.assign_group(APP, &second));
     assert_eq!(world.deliver(&events).await, 204);
     assert!(failure_of(&world, &events[0]).await.contains(&first));
-    // Once the first is gone its team is free.
+    // When the first group is gone, its team is free.
     world.when(|okta| okta.delete_group(&first)).await;
     world.when(|okta| okta.unassign_group(APP, &second)).await;
     world.when(|okta| okta.assign_group(APP, &second)).await;
@@ -218,7 +218,7 @@ async fn two_groups_can_swap_their_names() {
     let mut events = world.okta_does(|okta| okta.rename_group(&one, "Tmp"));
     events.extend(world.okta_does(|okta| okta.rename_group(&two, "One")));
     events.extend(world.okta_does(|okta| okta.rename_group(&one, "Two")));
-    // The first delivery meets each other's names; what is open is delivered again.
+    // In the first delivery the names collide. The open events are delivered again.
     for _ in 0..4 {
         if world.deliver(&events).await == 204 {
             break;
@@ -229,7 +229,7 @@ async fn two_groups_can_swap_their_names() {
 }
 
 #[tokio::test]
-async fn a_team_deleted_by_hand_is_made_again() {
+async fn a_team_deleted_by_hand_is_created_again() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let id = world.team_id("Devs");
     world.anypoint().delete_team(&id).unwrap();
@@ -238,7 +238,7 @@ async fn a_team_deleted_by_hand_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
+async fn a_group_that_leaves_in_any_way_follows_team_removal() {
     for removal in [TeamRemoval::Empty, TeamRemoval::Keep, TeamRemoval::Delete] {
         for way in ["delete", "unassign"] {
             let policy = Policy {
@@ -272,7 +272,7 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
                 removal == TeamRemoval::Empty,
                 "{removal:?} by {way}"
             );
-            // A later look at the user holds to it.
+            // A later look at the user keeps it that way.
             world.look_again(&ann).await;
             assert_eq!(
                 world.team("Devs"),
@@ -284,7 +284,7 @@ async fn a_group_that_leaves_follows_the_setting_in_every_way_of_leaving() {
 }
 
 #[tokio::test]
-async fn a_team_with_teams_below_it_is_not_deleted() {
+async fn a_team_with_child_teams_is_not_deleted() {
     let policy = Policy {
         team_removal: TeamRemoval::Delete,
         ..Policy::default()
@@ -300,9 +300,5 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
         .unwrap();
     assert!(failure_of(&world, deleted).await.contains("below it"));
     assert_ne!(world.team("Child"), "none");
-    assert_eq!(
-        world.team("Devs"),
-        "",
-        "nobody keeps access because of that"
-    );
+    assert_eq!(world.team("Devs"), "", "nobody keeps access because of it");
 }

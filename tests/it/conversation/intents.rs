@@ -1,4 +1,4 @@
-//! What the intent of an account that is being created or enabled leads to.
+//! The intent of a create or an enabling, and what later runs do with it.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::conflicts::refusal;
 use super::meanwhile::{LONG, account_by_hand, done, meanwhile, policy};
 use crate::world::{APP, World, intend, intent, lease};
 
-/// The wanted username is refused. What a dead run was about to open under an earlier one is closed; the
-/// account that the user has is not, whatever the note says.
+/// The wanted username is refused. The worker disables the account that a dead run was about to enable under an
+/// earlier username. It does not disable the current account, whatever the intent says.
 #[tokio::test]
-async fn an_intent_closes_the_former_account_and_never_the_present_one() {
+async fn an_intent_disables_the_former_account_but_never_the_present_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.rename(&ann, "ann_new").await;
@@ -28,10 +28,9 @@ async fn an_intent_closes_the_former_account_and_never_the_present_one() {
     }
 }
 
-/// A closed account of an earlier username is noted before it is opened: a run that is killed then leaves
-/// it to the next.
+/// The run writes an intent before it enables a former account. If the run is killed, the next one finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_former_account_is_intended_before_it_is_enabled() {
+async fn an_intent_is_written_before_a_former_account_is_enabled() {
     let world = Arc::new(World::new().await);
     let ann = world.assigned_user("ann").await;
     world.rename(&ann, "ann_new").await;
@@ -48,7 +47,7 @@ async fn a_former_account_is_intended_before_it_is_enabled() {
 
 /// Another run works on the user.
 #[tokio::test]
-async fn nothing_is_done_while_another_run_has_the_lease() {
+async fn a_run_does_nothing_while_another_run_has_the_lease() {
     let world = World::new().await;
     let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -64,9 +63,9 @@ async fn nothing_is_done_while_another_run_has_the_lease() {
     assert_eq!(link.anypoint_id.as_str(), account);
 }
 
-/// The intent of one name says nothing of an account of another.
+/// An intent for one name does not cover an account with another name.
 #[tokio::test]
-async fn an_intent_of_another_name_makes_nobodys_account_ours() {
+async fn an_intent_for_another_name_claims_no_account() {
     let world = World::with(policy(Adopt::Never)).await;
     let ann = world.user("ann");
     account_by_hand(&world, "ann");
@@ -78,9 +77,9 @@ async fn an_intent_of_another_name_makes_nobodys_account_ours() {
     assert_eq!(world.user_link(&ann).await, None);
 }
 
-/// The team is gone, and gone again as soon as it is made.
+/// The team is deleted, and deleted again as soon as the worker creates it.
 #[tokio::test]
-async fn a_team_that_goes_away_twice_is_looked_for_again() {
+async fn a_team_that_disappears_twice_is_looked_up_again() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;

@@ -1,4 +1,4 @@
-//! A membership has two subjects. A user's run that is overtaken by its group's leaves nobody behind in a team.
+//! A membership has two subjects. If the group's run overtakes the user's, nobody stays in the team by mistake.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ enum Change {
     LeavesSelection,
 }
 
-/// The user's run goes on when the group's is over, with what it saw before.
+/// The user's run continues after the group's run, with what it saw before.
 #[rstest]
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_joins_the_team_of_a_group_that_has_ended(
@@ -52,7 +52,7 @@ async fn nobody_joins_the_team_of_a_group_that_has_ended(
         };
         world.deliver(&events).await
     });
-    // The first attempt is overtaken; what comes back agrees.
+    // The first attempt is overtaken. The retry brings both sides in sync.
     for code in [503, 204] {
         let answered = world.deliver(&events).await;
         if answered == 204 {
@@ -87,16 +87,16 @@ async fn a_team_keeps_the_name_that_its_group_has_now() {
         world.deliver(&events).await
     });
     assert_eq!(world.deliver(&events).await, 204);
-    // Its follow-up for the user waits for this run, and may have to come back.
+    // Its follow-up for the user waits for this run, and may be retried.
     assert!(told.try_recv().is_ok());
     assert_eq!(world.team("Devs"), "none");
     assert_eq!(world.team("Ops"), "ann");
     done(world);
 }
 
-/// Whom the brake holds, no look at a group takes out of its team.
+/// A look at a group does not remove a person whom the brake holds.
 #[tokio::test]
-async fn a_held_person_stays_in_the_team() {
+async fn a_person_held_by_the_brake_stays_in_the_team() {
     let world = World::with(Policy {
         removals: RemovalLimit::Count(0),
         groups: GroupSelection::All,
@@ -115,7 +115,7 @@ async fn a_held_person_stays_in_the_team() {
     assert!(world.account("ann").ends_with("enabled"));
 }
 
-/// The old account comes into the team while its user gets another one.
+/// The old account joins the team while its user gets another account.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_former_account_is_not_left_in_a_team() {
     let world = Arc::new(World::new().await);

@@ -1,5 +1,5 @@
-//! Runs that write late: what they saw is over, because another run was faster. Each was found by a
-//! random history (`properties`) and ends in agreement.
+//! Runs that write late, after a faster run changed what they saw. A random history (`properties`) found each case,
+//! and each ends in sync.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,15 +13,15 @@ use okta_anypoint::worker::Pace;
 use super::meanwhile::done;
 use crate::world::{APP, World};
 
-/// Lets the slower run go on while another run waits for it. Should that one be late, it looks afterwards.
+/// Lets the slower run continue while another run waits for it. If the other run is late, it looks afterwards.
 pub async fn goes_on(slow: &Hold) {
     tokio::time::sleep(Duration::from_millis(50)).await;
     slow.release();
 }
 
-/// One group gives a name and its team away, another takes both, and reads of members lag.
+/// One group gives up a name and its team, another takes both, and reads of members lag.
 #[tokio::test]
-async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
+async fn a_team_adopted_while_it_is_emptied_keeps_its_new_members() {
     let policy = Policy {
         groups: GroupSelection::Named("Red*".to_owned()),
         ..Policy::default()
@@ -48,19 +48,19 @@ async fn a_team_that_is_taken_over_while_it_is_emptied_holds_its_people() {
     assert_eq!(world.team("Red"), "ann");
 }
 
-/// Delivers until the events are taken.
+/// Delivers until the events are accepted.
 async fn taken(world: &World, events: &[LogEvent]) {
     let begun = Instant::now();
     while world.deliver(events).await != 204 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never taken");
+        assert!(begun.elapsed() < Duration::from_secs(20), "never accepted");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// The slower run saw the username before last, and its account closed, and enables that: the faster
-/// one waits until it has, and closes it again.
+/// The slower run saw the username before last with a disabled account, and enables it. The faster run waits for that,
+/// and disables it again.
 #[tokio::test]
-async fn an_account_that_is_enabled_too_late_is_closed_again() {
+async fn an_account_that_is_enabled_too_late_is_disabled_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.pushed_group("Devs").await;
@@ -81,11 +81,10 @@ async fn an_account_that_is_enabled_too_late_is_closed_again() {
     assert_eq!(world.team("Devs"), "ann_new");
 }
 
-/// The same, and the slower run is killed as soon as the account is open: what it noted is enough for
-/// whoever looks next.
+/// The same, but the slower run is killed as soon as the account is enabled. Its intent is enough for the next run.
 #[tokio::test]
-async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
-    // Notes of a killed run are in the way for little longer than its time.
+async fn an_account_that_a_killed_run_enabled_too_late_is_disabled() {
+    // Intents of a killed run block others for little longer than its time.
     let time = Duration::from_millis(1_500);
     let world = Arc::new(World::with_pace(Policy::default(), Pace::INLINE, time).await);
     let ann = world.assigned_user("ann").await;
@@ -116,9 +115,9 @@ async fn an_account_that_a_killed_run_enabled_too_late_is_closed() {
     done(world);
 }
 
-/// The team is deleted by hand between a run's look and its write.
+/// Somebody deletes the team between a run's look and its write.
 #[tokio::test]
-async fn a_team_that_is_deleted_under_a_run_is_made_again() {
+async fn a_team_deleted_during_a_run_is_created_again() {
     for of_a_user in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;

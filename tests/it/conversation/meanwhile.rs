@@ -1,4 +1,5 @@
-//! Other runs, operators and strangers: what they do between two calls of a run. Nothing here waits for a while: a call is answered when what happens meanwhile is over.
+//! What other runs, operators and strangers do between two calls of a run. No test here sleeps: a call is answered when
+//! the interruption is over.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -20,11 +21,11 @@ use crate::world::{APP, World, intend};
 const MAIL: &str = "/recover/password";
 /// The search for an account, and the request for a new one.
 pub const USERS: &str = "/users";
-/// Of a run that is still at it.
+/// The length of the lease of a run that still works.
 pub const LONG: Duration = Duration::from_secs(1_000);
 
-/// Lets something happen once: when Anypoint has carried out a call of this method whose path ends so, and
-/// before it answers. What came of it is there to be received once it did.
+/// Runs something once, after Anypoint carried out a call with this method and path ending and before it answers. The
+/// channel gets the result.
 pub fn meanwhile<T: Send + 'static>(
     world: &Arc<World>,
     method: Method,
@@ -47,7 +48,7 @@ pub fn meanwhile<T: Send + 'static>(
     told
 }
 
-/// Ends a test; nothing may be left that was to happen in its world.
+/// Ends a test. No interruption may be left in its world.
 pub fn done(world: Arc<World>) {
     drop(Arc::into_inner(world).expect("nobody else has it"));
 }
@@ -59,7 +60,7 @@ pub fn policy(adopt: Adopt) -> Policy {
     }
 }
 
-/// Somebody's account, made by hand.
+/// An account made by hand.
 pub fn account_by_hand(world: &World, username: &str) -> String {
     let mut anypoint = world.anypoint();
     let made = anypoint.add_user(username, "By", "Hand", "ann@acme.example");
@@ -78,7 +79,7 @@ pub async fn link_by_hand(world: &World, user: &str, account: &str, reset_mail: 
     crate::world::link(&world.table, user, &link).await;
 }
 
-/// While a run works on a user, nobody else does: neither a second delivery nor an operator.
+/// While a run works on a user, neither a second delivery nor an operator can.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_run_waits_for_the_first_and_goes_back() {
     let world = Arc::new(World::new().await);
@@ -106,9 +107,9 @@ async fn a_second_run_waits_for_the_first_and_goes_back() {
     done(world);
 }
 
-/// The account was closed before its mail, and an administrator has opened it. Two runs see that.
+/// The account was disabled before its mail, and an administrator enabled it. Two runs see that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
+async fn only_one_of_two_runs_requests_the_missing_mail() {
     let world = Arc::new(World::new().await);
     let (ann, account) = (world.user("ann"), account_by_hand(&world, "ann"));
     world.okta_does(|okta| okta.assign(APP, &ann));
@@ -123,10 +124,10 @@ async fn a_mail_that_is_owed_is_asked_for_by_one_of_two_runs() {
     done(world);
 }
 
-/// Anypoint refuses to create an account, because it is asked too much; then an account of that name
-/// appears. It is somebody else's.
+/// Anypoint refuses a create because of too many requests. Then an account with that name appears. It belongs to
+/// somebody else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_appears_after_a_clear_refusal_is_somebody_elses() {
+async fn an_account_that_appears_after_a_refused_create_belongs_to_somebody_else() {
     for tried_before in [false, true] {
         let world = Arc::new(World::with(policy(Adopt::Never)).await);
         let ann = world.user("ann");
@@ -149,9 +150,9 @@ async fn an_account_that_appears_after_a_clear_refusal_is_somebody_elses() {
     }
 }
 
-/// The account that is noted for a user who left became somebody else's.
+/// The account in the intent of a user who left now belongs to somebody else.
 #[tokio::test]
-async fn a_note_does_not_close_the_account_of_another_user() {
+async fn an_intent_does_not_disable_the_account_of_another_user() {
     let world = World::new().await;
     world.assigned_user("bob").await;
     let ann = world.user("ann");

@@ -1,4 +1,4 @@
-//! Contract §4: who is in a team, and who is left alone there.
+//! Contract §4: who is in a team, and which members the program leaves alone.
 
 use http::Method;
 use okta_anypoint::ids::AccountId;
@@ -12,7 +12,7 @@ use super::groups::{devs_with_ann, team_by_hand};
 use crate::world::{APP, World, look_at_group, worker};
 
 #[tokio::test]
-async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
+async fn a_team_holds_the_assigned_and_enabled_members_of_its_group() {
     let world = World::new().await;
     let (ann, bob, eve) = (
         world.assigned_user("ann").await,
@@ -25,7 +25,7 @@ async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
     for user in [&ann, &bob, &eve, &sue] {
         world.okta_does(|okta| okta.add_member(&devs, user));
     }
-    // One group for members, not for assignment: assigning it would assign everybody in it.
+    // The group has members but is not assigned, because assigning it would assign everybody in it.
     let policy = Policy {
         groups: GroupSelection::All,
         ..Policy::default()
@@ -38,7 +38,7 @@ async fn members_are_those_of_the_group_who_are_assigned_and_enabled() {
 }
 
 #[tokio::test]
-async fn members_without_an_account_get_one_through_the_user_path() {
+async fn members_without_an_account_get_one_by_a_user_look() {
     let world = World::new().await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     let users: Vec<String> = (0..30).map(|n| world.user(&format!("user_{n}"))).collect();
@@ -57,7 +57,7 @@ async fn members_without_an_account_get_one_through_the_user_path() {
 }
 
 #[tokio::test]
-async fn a_membership_follows_and_its_missing_team_is_made_first() {
+async fn a_missing_team_is_created_before_the_membership() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let devs = world.okta.world().create_group("Devs").unwrap().id;
@@ -108,7 +108,7 @@ async fn a_membership_costs_the_same_in_a_group_of_any_size() {
 }
 
 #[tokio::test]
-async fn nobody_elses_memberships_are_touched() {
+async fn other_peoples_memberships_are_left_alone() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let team = world.team_id("Devs");
     let boss = world.assigned_user("boss").await;
@@ -144,10 +144,10 @@ async fn nobody_elses_memberships_are_touched() {
             .add_member(&child, &linked_account, "member")
             .unwrap();
     }
-    // By the group: only the plain membership of a linked user who is not in the group ends.
+    // A look at the group ends only the plain membership of a linked user who is not in the group.
     world.when(|okta| okta.rename_group(&devs, "Devs2")).await;
     assert_eq!(world.team("Devs2"), "ann bob boss mapped");
-    // By the user: the same rule.
+    // A look at the user follows the same rule.
     world
         .anypoint()
         .add_member(&team, &linked_account, "member")
@@ -182,15 +182,15 @@ async fn a_disabled_user_leaves_the_pushed_teams_and_returns_to_them() {
 }
 
 #[tokio::test]
-async fn memberships_follow_to_a_new_account() {
+async fn memberships_move_to_a_new_account() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     world.rename(&ann, "ann_new").await;
     assert_eq!(world.team("Devs"), "ann_new");
 }
 
-/// Found by a random history: a group takes a team over in which somebody has another role already.
+/// A random history found this: a group adopts a team in which somebody already has another role.
 #[tokio::test]
-async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
+async fn a_maintainer_of_an_adopted_team_stays_one() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let (team, account) = (team_by_hand(&world, "Devs"), world.account_id("ann"));
@@ -198,7 +198,7 @@ async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
     made.unwrap();
     let devs = world.okta.world().create_group("Devs").unwrap().id;
     world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // The user's event comes first: the team is adopted on the user's way.
+    // The user's event comes first, so the look at the user adopts the team.
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     world.look_again(&ann).await;
     let kind = |world: &World| {
@@ -212,10 +212,10 @@ async fn a_maintainer_of_a_team_that_is_adopted_stays_one() {
     assert_eq!(kind(&world), "maintainer");
 }
 
-/// An empty list of Anypoint: who is in the team all the same is not put in again, because that would make a plain member
-/// of a maintainer. Somebody who is really missing is.
+/// Anypoint answers with an empty list. The worker does not add an existing member again, because that would demote a
+/// maintainer to a plain member. It adds somebody who is really missing.
 #[tokio::test]
-async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
+async fn a_maintainer_missing_from_an_empty_list_stays_one() {
     let empty = r#"{"data":[],"total":0}"#;
     for of_team in [true, false] {
         let (world, devs, ann) = devs_with_ann(Policy::default()).await;
@@ -249,9 +249,9 @@ async fn a_maintainer_whom_an_empty_list_lacks_stays_one() {
     }
 }
 
-/// The service's own 404 for the teams of an account that is there.
+/// The service's own 404 for the teams of an existing account.
 #[tokio::test]
-async fn an_account_without_its_teams_is_a_contradiction() {
+async fn a_404_for_the_teams_of_an_existing_account_is_a_contradiction() {
     let (world, _, ann) = devs_with_ann(Policy::default()).await;
     let path = format!("/users/{}/teams", world.account_id("ann"));
     let lie = Fault::status(&path, 404, r#"{"message":"not found"}"#).once();
@@ -264,9 +264,9 @@ async fn an_account_without_its_teams_is_a_contradiction() {
     assert_eq!(world.team("Devs"), "ann");
 }
 
-/// The case of a migration: the people are in the team already, so nothing is written about them.
+/// The case of a migration: the people are already in the team, so the worker writes nothing about them.
 #[tokio::test]
-async fn who_is_in_a_team_that_is_adopted_does_not_join_it() {
+async fn existing_members_of_an_adopted_team_are_not_added_again() {
     for user_first in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -296,9 +296,9 @@ async fn who_is_in_a_team_that_is_adopted_does_not_join_it() {
     }
 }
 
-/// Who had been put into the team so recently that reads do not show it was taken out.
+/// The worker used to remove a member who had joined so recently that reads did not show it.
 #[tokio::test]
-async fn who_came_a_moment_before_the_group_left_stays_too() {
+async fn a_member_who_joined_just_before_the_group_left_stays() {
     let world = World::with(Policy {
         team_removal: TeamRemoval::Keep,
         ..Policy::default()
@@ -317,7 +317,7 @@ async fn who_came_a_moment_before_the_group_left_stays_too() {
 }
 
 #[tokio::test]
-async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_members() {
+async fn a_member_of_another_pushed_group_stays_in_a_kept_team() {
     let policy = Policy {
         team_removal: TeamRemoval::Keep,
         ..Policy::default()
@@ -331,7 +331,7 @@ async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_mem
         (world.team("Devs").as_str(), world.team("Ops").as_str()),
         ("ann", "ann")
     );
-    // A group that is still pushed is another matter.
+    // A group that is still pushed follows other rules.
     world.when(|okta| okta.remove_member(&ops, &ann)).await;
     assert_eq!(
         (world.team("Devs").as_str(), world.team("Ops").as_str()),
@@ -340,7 +340,7 @@ async fn who_is_in_another_pushed_group_too_stays_in_the_team_that_keeps_its_mem
 }
 
 #[tokio::test]
-async fn reads_that_lag_behind_writes_end_in_agreement() {
+async fn lagging_reads_end_in_sync() {
     let (world, devs, ann) = devs_with_ann(Policy::default()).await;
     let bob = world.assigned_user("bob").await;
     world.anypoint().member_read_lag = 2;
@@ -349,7 +349,7 @@ async fn reads_that_lag_behind_writes_end_in_agreement() {
     world.when(|okta| okta.remove_member(&devs, &ann)).await;
     world.when(|okta| okta.add_member(&devs, &ann)).await;
     assert_eq!(world.team("Devs"), "ann");
-    // A look at the group sees its own writes late and goes on until it does.
+    // A look at the group sees its own writes late, and continues until it does.
     let account = world.account_id("bob");
     let team = world.team_id("Devs");
     world
@@ -381,14 +381,14 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
         }
     }
     let events = world.okta_does(|okta| okta.assign_group(APP, &devs));
-    // Everybody gets an account, each joins. That takes longer than Okta waits: every delivery goes
-    // on where the one before was cut off.
+    // Everybody gets an account and joins. That takes longer than Okta waits, so each delivery continues where the one
+    // before was cut off.
     let mut answers = Vec::new();
     while answers.last() != Some(&204) && answers.len() < 50 {
         answers.push(world.deliver(&events).await);
     }
     assert_eq!(answers.last(), Some(&204), "{answers:?}");
-    // Then all are taken out, and one look puts them back.
+    // Then all are removed, and one look adds them again.
     let team = world.team_id("Devs");
     let members: Vec<String> = world.anypoint().members_of(&team);
     assert_eq!(members.len(), 250);
@@ -409,7 +409,7 @@ async fn a_large_group_is_written_in_batches_of_a_hundred() {
 
 /// One invocation of the worker is enough, and its calls are few.
 #[tokio::test]
-async fn five_thousand_members_are_one_piece_of_work() {
+async fn five_thousand_members_are_one_change() {
     const MEMBERS: usize = 5_000;
     let world = World::new().await;
     let group = world.okta.world().create_group("Everybody").unwrap().id;

@@ -1,4 +1,4 @@
-//! Conversations: Okta changes, events are delivered, Anypoint must agree.
+//! Conversations: Okta changes, the test delivers the events, and Anypoint must be in sync.
 
 mod adoption;
 pub mod attributes;

@@ -1,4 +1,4 @@
-//! Team names that are handed on from group to group, and where that ends.
+//! Team names that move from group to group.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use okta_anypoint::simulator::okta::LogEvent;
 use super::meanwhile::{done, meanwhile};
 use crate::world::{APP, World, look_at_group, worker};
 
-/// Two pushed groups, "One" and "T-wo". The first gets a name that makes the second's team name of it, and
-/// nobody hears of that.
+/// Two pushed groups, "One" and "T-wo". The first gets a name that results in the second's team name, and no event
+/// reports it.
 async fn one_wants_the_name_of_two() -> (World, String, String) {
     let world = World::new().await;
     let one = world.pushed_group("One").await;
@@ -30,20 +30,20 @@ async fn push_one(world: &World, one: &str) {
     assert_eq!(name, told_apart("T-wo", one));
 }
 
-/// A team name that another group's team has, with the end of the group's id.
+/// The team name of a group when another group's team has the plain name: it ends with the group's id.
 fn told_apart(name: &str, group: &str) -> String {
     format!("{name} {}", &group[group.len() - 6..])
 }
 
 #[tokio::test]
-async fn a_team_whose_new_name_another_group_keeps_moves_aside() {
+async fn a_team_moves_aside_when_another_group_keeps_its_new_name() {
     let (world, one, _) = one_wants_the_name_of_two().await;
     push_one(&world, &one).await;
 }
 
-/// The team of a group that is not pushed any more stays as it was left.
+/// The team of a group that is no longer pushed stays unchanged.
 #[tokio::test]
-async fn a_team_whose_new_name_an_unpushed_group_keeps_moves_aside() {
+async fn a_team_moves_aside_when_an_unpushed_group_keeps_its_new_name() {
     for renamed in [None, Some("Zwei")] {
         let (world, one, two) = one_wants_the_name_of_two().await;
         world.when(|okta| okta.unassign_group(APP, &two)).await;
@@ -56,7 +56,7 @@ async fn a_team_whose_new_name_an_unpushed_group_keeps_moves_aside() {
 }
 
 #[tokio::test]
-async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_is_kept() {
+async fn members_stay_in_a_kept_team_after_a_rename_out_of_the_selection() {
     let world = World::with(Policy {
         groups: GroupSelection::Named("Any*".to_owned()),
         team_removal: TeamRemoval::Keep,
@@ -73,7 +73,7 @@ async fn who_is_in_a_group_whose_name_is_selected_no_more_stays_in_a_team_that_i
 }
 
 #[tokio::test]
-async fn groups_whose_names_become_one_get_a_team_each() {
+async fn groups_with_the_same_team_name_get_a_team_each() {
     for order in [["A/B", "A:B", "A-B"], ["A-B", "A:B", "A/B"]] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -90,7 +90,7 @@ async fn groups_whose_names_become_one_get_a_team_each() {
             assert_eq!(link.team_name, told_apart("A-B", group), "{order:?}");
             assert_eq!(world.team(&link.team_name), "ann");
         }
-        // They stay so, also when the plain name is free.
+        // They keep these names, even when the plain name is free.
         world
             .when(|okta| okta.rename_group(&groups[0], "Else"))
             .await;
@@ -102,9 +102,9 @@ async fn groups_whose_names_become_one_get_a_team_each() {
     }
 }
 
-/// All at once, two runs can come to one team: the one that links it keeps it.
+/// Two concurrent runs can find the same team. The one that links it keeps it.
 #[tokio::test]
-async fn groups_whose_names_become_one_get_a_team_each_in_one_delivery() {
+async fn groups_with_the_same_team_name_get_a_team_each_in_one_delivery() {
     let world = World::new().await;
     let groups =
         ["A/B", "A:B", "A B", "A?B"].map(|name| world.okta.world().create_group(name).unwrap().id);
@@ -120,9 +120,9 @@ async fn groups_whose_names_become_one_get_a_team_each_in_one_delivery() {
     assert_eq!(teams.len(), 4);
 }
 
-/// Between the creation of a team and its link, the run of the other group adopts it.
+/// The run of the other group adopts a team between its creation and its link.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_team_that_another_group_links_first_is_left_to_it() {
+async fn a_team_stays_with_the_group_that_links_it_first() {
     let world = Arc::new(World::new().await);
     let [first, second] =
         ["A/B", "A:B"].map(|name| world.okta.world().create_group(name).unwrap().id);
@@ -145,7 +145,7 @@ async fn a_team_that_another_group_links_first_is_left_to_it() {
     done(world);
 }
 
-/// Delivers, and once more what Okta delivers again; nothing may have failed.
+/// Delivers events, and repeats those that Okta would repeat. No event may fail.
 async fn delivered(world: &World, events: &[LogEvent]) {
     for _ in 0..3 {
         if world.deliver(events).await == 204 {
@@ -157,9 +157,9 @@ async fn delivered(world: &World, events: &[LogEvent]) {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
-/// A team that cannot be had is its group's failure. When the group has a team after all, its members are in it.
+/// A refused team is a failure of its group. When the group gets a team after all, its members are in it.
 #[tokio::test]
-async fn a_team_that_cannot_be_had_fails_for_its_group_and_not_for_its_members() {
+async fn a_refused_team_fails_for_its_group_but_not_for_its_members() {
     let world = World::new().await;
     let ops = world.pushed_group("Ops").await;
     let ann = world.user("ann");

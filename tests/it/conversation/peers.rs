@@ -1,5 +1,5 @@
-//! The trials in which the nearest open system of this kind fails (`docs/architecture.md` names it),
-//! with their counts. Ours must show zeros.
+//! The trials in which the nearest open system of this kind fails (`docs/architecture.md` names it), with their counts.
+//! Here every count must be zero.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ async fn two_events_of_one_user_at_once_make_one_account() {
     assert_eq!(doubled, 0, "of {TRIALS} trials");
 }
 
-/// After a failure of the target the retried event is applied, every time.
+/// After a failure of the target, the retry always applies the event.
 #[tokio::test]
 async fn a_failed_event_is_applied_by_the_retry() {
     let mut lost = 0;
@@ -86,9 +86,9 @@ async fn a_failed_event_is_applied_by_the_retry() {
     assert_eq!(lost, 0, "of {TRIALS} trials");
 }
 
-/// One bad event first: the good ones of the delivery survive.
+/// A bad event comes first, and the good events of the delivery are still applied.
 #[tokio::test]
-async fn a_bad_event_takes_no_good_one_along() {
+async fn a_bad_event_does_not_stop_the_good_ones() {
     let world = World::new().await;
     for trial in 0..TRIALS {
         let (one, two) = (format!("one_{trial}"), format!("two_{trial}"));
@@ -123,7 +123,7 @@ async fn an_older_event_does_not_undo_a_newer_one() {
 
 /// A create and a group membership of one user in one delivery keep the membership.
 #[tokio::test]
-async fn create_and_membership_in_one_delivery_keep_the_membership() {
+async fn a_create_and_a_membership_in_one_delivery_keep_the_membership() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     for trial in 0..TRIALS {
@@ -142,7 +142,7 @@ async fn create_and_membership_in_one_delivery_keep_the_membership() {
 
 /// A target that takes 4 s does not make the answer take 4 s.
 #[tokio::test]
-async fn a_slow_target_does_not_make_the_answer_slow() {
+async fn a_slow_target_does_not_delay_the_answer() {
     let time = Duration::from_millis(2_300);
     let world = World::with_pace(Policy::default(), Pace::INLINE, time).await;
     let ann = world.user("ann");

@@ -1,4 +1,4 @@
-//! Refusals and outages: what they stop, and what goes on.
+//! Refusals and outages: what they stop, and what continues.
 
 use http::Method;
 use okta_anypoint::failure::Class;
@@ -9,12 +9,12 @@ use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::ResetMail;
 use rstest::rstest;
 
-use super::conflicts::{left_behind, refusal};
+use super::conflicts::{leave_orphan, refusal};
 use crate::world::{APP, World, look_at, worker};
 
-/// Whichever comes first: one of the two teams that cannot be had comes before the one that can.
+/// In any order, at least one of the two refused teams comes before the accepted one.
 #[tokio::test]
-async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
+async fn a_refused_team_does_not_stop_the_next_membership() {
     let world = World::with(Policy {
         team_names: TeamNamePolicy::Strict,
         ..Policy::default()
@@ -34,7 +34,7 @@ async fn a_team_that_cannot_be_had_keeps_nobody_out_of_the_next() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_refused_costs_nobody_the_one_they_have() {
+async fn a_refused_account_does_not_cost_the_user_the_current_one() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -45,11 +45,11 @@ async fn an_account_that_is_refused_costs_nobody_the_one_they_have() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.team("Devs"), "ann");
     let mails = world.anypoint.traffic().count(&Method::POST, "/recover");
-    assert_eq!(mails, 1, "there is no new account to mail about");
+    assert_eq!(mails, 1, "no new account, so no mail");
 }
 
 #[tokio::test]
-async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
+async fn a_refused_reset_mail_does_not_stop_the_account_and_its_teams() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.user("ann");
@@ -63,9 +63,9 @@ async fn a_reset_mail_that_is_refused_keeps_nobody_from_account_and_teams() {
     assert_eq!(world.team("Devs"), "ann");
 }
 
-/// Such a refusal may pass. The person has the account and the teams meanwhile, and the mail comes later, once.
+/// Such a refusal may be temporary. The person already has the account and the teams, and the mail comes later, once.
 #[tokio::test]
-async fn a_reset_mail_that_was_refused_for_a_while_comes_later() {
+async fn a_temporarily_refused_reset_mail_is_sent_later() {
     for status in [401, 403] {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -94,9 +94,9 @@ async fn a_reset_mail_that_was_refused_for_a_while_comes_later() {
     }
 }
 
-/// Anypoint answers nothing that can be relied on: four attempts, then the work goes back.
+/// Anypoint gives no reliable answer. After four attempts the change goes back.
 #[tokio::test]
-async fn a_creation_without_a_clear_answer_is_tried_four_times() {
+async fn a_create_without_a_clear_answer_is_tried_four_times() {
     let world = World::new().await;
     let down = Fault::status("/users", 503, "{}").on(Method::POST);
     world.anypoint.traffic().inject(down);
@@ -109,10 +109,10 @@ async fn a_creation_without_a_clear_answer_is_tried_four_times() {
     assert_eq!(tries, 4);
 }
 
-/// Anypoint asks for two seconds, and no more than these are left for the answer to Okta: the event goes
-/// back at once and says why, instead of being cut off.
+/// Anypoint asks for a pause of two seconds, and no more time is left for the answer to Okta. The event goes back at
+/// once and says why, so that the run is not cut off.
 #[tokio::test]
-async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it() {
+async fn a_create_is_not_retried_when_the_requested_pause_leaves_no_time() {
     let world = World::new().await;
     let down = FaultKind::Status {
         code: 503,
@@ -130,13 +130,13 @@ async fn a_creation_is_not_tried_again_after_a_pause_that_leaves_no_time_for_it(
     assert_eq!(tries, 1);
 }
 
-/// What a dead run left is settled before the look, also if that look then fails.
+/// The worker settles the intent of a dead run before the look, even if the look then fails.
 #[tokio::test]
-async fn what_a_dead_run_left_is_settled_before_the_look() {
+async fn the_intent_of_a_dead_run_is_settled_before_the_look() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
-    left_behind(&world, &ann, "ann").await;
+    leave_orphan(&world, &ann, "ann").await;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "in valid"));
     let down = Fault::status(&format!("/users/{ann}/groups"), 503, "{}");
     let down = world.okta.traffic().inject(down);
@@ -149,9 +149,9 @@ async fn what_a_dead_run_left_is_settled_before_the_look() {
     assert_eq!(world.writes().len(), 1);
 }
 
-/// Also where the team has to be made first.
+/// Also if the team has to be created first.
 #[tokio::test]
-async fn a_membership_that_is_refused_for_good_is_written_once() {
+async fn a_permanently_refused_membership_is_tried_once() {
     for team_is_there in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -173,10 +173,10 @@ async fn a_membership_that_is_refused_for_good_is_written_once() {
     }
 }
 
-/// What keeps Ann from her new app username.
+/// Why Ann cannot get her new app username.
 #[derive(Clone, Copy, PartialEq)]
 enum Refusing {
-    /// It is none.
+    /// It is not a valid username.
     Policy,
     /// Another account has it, and may not be adopted.
     Adoption,
@@ -184,10 +184,10 @@ enum Refusing {
     Anypoint,
 }
 
-/// The username is a problem of its own: teams and status go on with the account that is there.
+/// A refused username does not stop the rest: teams and status continue with the current account.
 #[rstest]
 #[tokio::test]
-async fn who_cannot_have_the_new_username_is_served_with_the_old_account(
+async fn a_user_without_the_new_username_keeps_using_the_old_account(
     #[values(Refusing::Policy, Refusing::Adoption, Refusing::Anypoint)] refusing: Refusing,
 ) {
     let world = World::new().await;
@@ -229,9 +229,9 @@ async fn who_cannot_have_the_new_username_is_served_with_the_old_account(
     assert_eq!(world.team("Ops"), "ann");
 }
 
-/// A first name that Anypoint refuses keeps nobody in a team, and nobody disabled.
+/// A refused first name does not stop a removal from a team, nor the enabling of an account.
 #[tokio::test]
-async fn a_refused_name_is_a_problem_of_its_own() {
+async fn a_refused_name_does_not_stop_status_and_teams() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let (devs, ops) = (
@@ -244,7 +244,7 @@ async fn a_refused_name_is_a_problem_of_its_own() {
     world.okta_does(|okta| okta.update_profile(&ann, &[("firstName", "Anna".into())]));
     world.okta_does(|okta| okta.remove_member(&devs, &ann));
     let events = world.okta_does(|okta| okta.add_member(&ops, &ann));
-    // Anypoint refuses what has a name in it, and takes the rest.
+    // Anypoint refuses updates with a name, and accepts the rest.
     let refused = Fault::status("/users/", 400, r#"{"status":400,"message":"no"}"#);
     let refused = refused.on(Method::PUT).once();
     world.anypoint.traffic().inject(refused);

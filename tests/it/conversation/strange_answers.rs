@@ -1,7 +1,7 @@
-//! One strange answer of Anypoint: nobody keeps access because of it, nobody loses it, and no role changes.
+//! One strange answer of Anypoint does not extend or end anybody's access, and changes no role.
 //!
-//! Each case is a change in Okta, its delivery while one answer is strange, and Okta's retry. The retry finds
-//! nothing to do where the first delivery did it all.
+//! Each case is a change in Okta, its delivery during one strange answer, and Okta's retry. The retry has nothing to do
+//! if the first delivery did everything.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Stage {
     async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
         let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
-        // A minute later: what was written just now is remembered.
+        // A minute later, because fresh writes are remembered for a minute.
         let ledger = &*world.table.ledger;
         let lease = lease(ledger, &ann, Duration::from_secs(60)).await;
         let forgotten = Conclusion {
@@ -59,7 +59,7 @@ impl Stage {
         Fault::not_found(path, Absence::Service).on(Method::GET)
     }
 
-    /// The change is delivered under the fault, and once more without.
+    /// Delivers the change under the fault, and once more without it.
     async fn play(
         &self,
         fault: Fault,
@@ -101,7 +101,7 @@ impl Stage {
 }
 
 #[tokio::test]
-async fn an_account_that_is_404_and_has_teams_is_there() {
+async fn an_account_that_answers_404_but_has_teams_exists() {
     let suspended = Stage::new(Policy::default()).await;
     let (lie, ann) = (suspended.gone(ACCOUNT), suspended.ann.clone());
     suspended.play(lie, |okta| okta.suspend(&ann)).await;
@@ -123,7 +123,7 @@ async fn an_account_that_is_404_and_has_teams_is_there() {
 #[case::empty(|stage: &Stage| Fault::changed(ACCOUNT, Some(&stage.account), "/username", json!("")))]
 #[case::another(|stage: &Stage| Fault::changed(ACCOUNT, Some(&stage.account), "/username", json!("stranger")))]
 #[tokio::test]
-async fn an_account_never_gives_way_to_itself(#[case] lie: fn(&Stage) -> Fault) {
+async fn an_account_never_replaces_itself(#[case] lie: fn(&Stage) -> Fault) {
     let stage = Stage::new(Policy::default()).await;
     let lie = lie(&stage).on(Method::GET);
     stage.play(lie, |_| Ok(Vec::new())).await;
@@ -132,7 +132,7 @@ async fn an_account_never_gives_way_to_itself(#[case] lie: fn(&Stage) -> Fault) 
 }
 
 #[tokio::test]
-async fn a_wrong_username_that_lasts_is_a_contradiction() {
+async fn a_lasting_wrong_username_is_a_contradiction() {
     let stage = Stage::new(Policy::default()).await;
     for path in [ACCOUNT, "/accounts/api/organizations/*/users"] {
         let lie = Fault::changed(path, Some(&stage.account), "/username", json!("stranger"));
@@ -149,7 +149,7 @@ async fn a_wrong_username_that_lasts_is_a_contradiction() {
 }
 
 #[tokio::test]
-async fn a_team_that_is_there_has_members() {
+async fn an_existing_team_gets_its_members() {
     let stage = Stage::new(Policy::default()).await;
     let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
     stage.play(lie, |okta| okta.delete_group(&devs)).await;
@@ -163,7 +163,7 @@ async fn a_team_that_is_there_has_members() {
 #[case::of_no_type(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type"))]
 #[case::of_another_type(|stage: &Stage| Fault::changed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type", json!("x")))]
 #[tokio::test]
-async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
+async fn a_user_who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
     let stage = Stage::new(Policy::default()).await;
     let (devs, ann) = (stage.devs.clone(), stage.ann.clone());
     stage
@@ -173,7 +173,7 @@ async fn who_left_the_group_leaves_the_team(#[case] lie: fn(&Stage) -> Fault) {
 }
 
 #[tokio::test]
-async fn who_is_suspended_leaves_a_team_whose_membership_could_not_be_read() {
+async fn a_suspended_user_leaves_a_team_despite_an_unreadable_membership() {
     let stage = Stage::new(Policy::default()).await;
     let lie = Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type");
     let ann = stage.ann.clone();
@@ -187,7 +187,7 @@ async fn who_is_suspended_leaves_a_team_whose_membership_could_not_be_read() {
 #[case::lacks_one(|stage: &Stage| Fault::lacking(APP_GROUPS, &[&stage.devs]))]
 #[case::without_id(|stage: &Stage| Fault::removed(APP_GROUPS, Some(&stage.devs), "/id"))]
 #[tokio::test]
-async fn who_is_in_a_group_that_the_selection_lacks_joins_its_team(
+async fn a_user_joins_the_team_of_a_group_missing_from_one_selection_read(
     #[case] lie: fn(&Stage) -> Fault,
     #[values("announced", "linked")] known: &str,
 ) {
@@ -203,9 +203,9 @@ async fn who_is_in_a_group_that_the_selection_lacks_joins_its_team(
     assert_eq!(stage.world.team("Devs"), "ann ben");
 }
 
-/// Opposite: a group that left the selection takes nobody in, although its team is linked.
+/// The opposite: nobody joins the linked team of a group that left the selection.
 #[tokio::test]
-async fn who_joins_a_group_that_is_not_pushed_any_more_joins_no_team() {
+async fn a_user_who_joins_an_unpushed_group_joins_no_team() {
     let stage = Stage::new(Policy::default()).await;
     let (devs, ben) = (stage.devs.clone(), stage.world.assigned_user("ben").await);
     stage
@@ -234,7 +234,7 @@ async fn a_user_without_a_profile_is_read_again(#[case] lie: fn() -> Fault) {
 #[case::not_found(404)]
 #[case::conflict(409)]
 #[tokio::test]
-async fn who_is_said_to_be_no_member_and_is_one_is_taken_out(#[case] status: u16) {
+async fn a_false_not_a_member_answer_does_not_stop_the_removal(#[case] status: u16) {
     let stage = Stage::new(Policy::default()).await;
     let refused = Fault::status("/members", status, r#"{"message":"no such member"}"#);
     let (devs, ann) = (stage.devs.clone(), stage.ann.clone());
@@ -247,7 +247,7 @@ async fn who_is_said_to_be_no_member_and_is_one_is_taken_out(#[case] status: u16
 }
 
 #[tokio::test]
-async fn a_team_that_is_said_to_be_gone_and_is_there_is_deleted() {
+async fn a_false_404_does_not_stop_the_deletion_of_a_team() {
     let stage = Stage::new(Policy {
         team_removal: TeamRemoval::Delete,
         ..Policy::default()
@@ -260,7 +260,7 @@ async fn a_team_that_is_said_to_be_gone_and_is_there_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_team_that_a_list_lacks_is_not_made_again() {
+async fn a_team_missing_from_a_list_is_not_created_again() {
     let stage = Stage::new(Policy::default()).await;
     let lie = Fault::lacking(TEAMS, &[&stage.team]).on(Method::GET);
     let devs = stage.devs.clone();
@@ -271,9 +271,9 @@ async fn a_team_that_a_list_lacks_is_not_made_again() {
     assert_eq!(stage.role().as_deref(), Some("member"));
 }
 
-/// Opposite: what really is gone is made again.
+/// The opposite: a team that is really gone is created again.
 #[tokio::test]
-async fn a_team_that_was_deleted_by_hand_is_made_again() {
+async fn a_team_deleted_by_hand_is_created_again() {
     let stage = Stage::new(Policy::default()).await;
     stage.world.anypoint().delete_team(&stage.team).unwrap();
     let devs = stage.devs.clone();
@@ -293,7 +293,7 @@ async fn a_team_that_was_deleted_by_hand_is_made_again() {
 #[case::of_account_without_type(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type"))]
 #[case::of_account_lacks_one(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
 #[tokio::test]
-async fn a_maintainer_stays_one(#[case] lie: fn(&Stage) -> Fault) {
+async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage) -> Fault) {
     let stage = Stage::new(Policy::default()).await;
     let (devs, ben) = (stage.devs.clone(), stage.world.assigned_user("ben").await);
     let joins = stage.world.when(|okta| okta.add_member(&devs, &ben));

@@ -1,4 +1,4 @@
-//! What a look at a group owes: nobody loses a team by mistake, and refusals are told as they are.
+//! Looks at a group: nobody loses a team by mistake, and refusals are reported as refusals.
 
 use std::time::Duration;
 
@@ -47,10 +47,10 @@ async fn a_wrong_app_id_empties_no_team() {
     }
 }
 
-/// The accounts that a username change leaves behind are in no team; what an administrator does with
-/// one of them is theirs to decide.
+/// A username change removes the former account from its teams. If an administrator enables one, the program leaves it
+/// alone.
 #[tokio::test]
-async fn a_closed_former_account_leaves_the_team_and_one_that_was_opened_again_stays() {
+async fn a_disabled_former_account_leaves_the_team_but_an_enabled_one_stays() {
     let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
     let former = world.account_id("ann");
     world.rename(&ann, "ann_new").await;
@@ -72,7 +72,7 @@ async fn a_closed_former_account_leaves_the_team_and_one_that_was_opened_again_s
     }
 }
 
-/// Okta tells of a changed username in the System Log only; a look at a group of the user finds it.
+/// Okta reports a changed username only in the System Log. A look at a group of the user finds it.
 #[tokio::test]
 async fn a_look_at_the_group_finds_a_changed_username_of_a_member() {
     let (world, [devs, ann, _]) = devs_with_ann(Policy::default()).await;
@@ -83,9 +83,9 @@ async fn a_look_at_the_group_finds_a_changed_username_of_a_member() {
     assert_eq!(world.team("Ops"), "ann_new");
 }
 
-/// A team that has to be emptied because it cannot be deleted keeps whoever is not ours.
+/// A team that is emptied because it cannot be deleted keeps the members that the program does not own.
 #[tokio::test]
-async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
+async fn a_team_that_cannot_be_deleted_keeps_other_members_and_maintainers() {
     let policy = Policy {
         team_removal: TeamRemoval::Delete,
         ..Policy::default()
@@ -105,9 +105,9 @@ async fn a_team_that_cannot_be_deleted_keeps_strangers_and_maintainers() {
     assert_eq!(world.team("Devs"), "bob boss");
 }
 
-/// The links that operators see name the team as it is called now, whoever renamed it.
+/// Links show operators the current name of the team, even after a rename by hand.
 #[tokio::test]
-async fn a_team_that_was_renamed_by_hand_before_is_linked_by_its_new_name() {
+async fn a_link_records_the_new_name_of_a_team_renamed_by_hand() {
     let (world, [devs, _, team]) = devs_with_ann(Policy::default()).await;
     world.anypoint().rename_team(&team, "Ops").unwrap();
     let renaming = format!("/teams/{team}");
@@ -118,9 +118,9 @@ async fn a_team_that_was_renamed_by_hand_before_is_linked_by_its_new_name() {
     assert_eq!(world.team_link(&devs).await.unwrap().team_name, "Ops");
 }
 
-/// A write that Anypoint refuses is tried once more, and not taken for something else.
+/// The worker tries a refused write once more, and reports it as a refusal.
 #[tokio::test]
-async fn a_refused_write_of_a_team_is_told_as_it_is() {
+async fn a_refused_team_write_is_reported_as_a_refusal() {
     for of_members in [false, true] {
         let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
         let path = if of_members {
@@ -133,7 +133,7 @@ async fn a_refused_write_of_a_team_is_told_as_it_is() {
         };
         let refused = Fault::status(&path, 403, "{}").on(Method::PATCH);
         let refused = world.anypoint.traffic().inject(refused);
-        // The second look at the same name writes nothing but members.
+        // The second look at the same name writes only members.
         let name = if of_members { "Devs" } else { "Ops" };
         world.okta_does(|okta| okta.rename_group(&devs, "Other"));
         let events = world.okta_does(|okta| okta.rename_group(&devs, name));
@@ -151,7 +151,7 @@ async fn a_refused_write_of_a_team_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_refused_creation_of_a_team_is_told_as_it_is() {
+async fn a_refused_team_create_is_reported_as_a_refusal() {
     let world = World::new().await;
     let refused = Fault::status("/teams", 403, "{}").on(Method::POST);
     let refused = world.anypoint.traffic().inject(refused);
@@ -163,9 +163,9 @@ async fn a_refused_creation_of_a_team_is_told_as_it_is() {
     assert_eq!(world.anypoint.traffic().fired(refused), 2, "{error}");
 }
 
-/// What may heal is waited for; only a name that cannot be had stops no member.
+/// Members wait for a retryable failure. A permanently refused name does not stop them.
 #[tokio::test]
-async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
+async fn members_wait_while_the_rename_of_the_team_is_retried() {
     let (world, [devs, ann, team]) = devs_with_ann(Policy::default()).await;
     let account = world.account_id("ann");
     world.anypoint().remove_member(&team, &account).unwrap();
@@ -178,13 +178,13 @@ async fn members_wait_while_the_team_cannot_be_renamed_for_now() {
     world.anypoint.traffic().inject(busy.once());
     let events = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
     assert_eq!(world.deliver(&events).await, 503);
-    assert_eq!(world.team("Devs"), "", "not before the pause is over");
+    assert_eq!(world.team("Devs"), "", "not before the pause ends");
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.team("Ops"), "ann");
     assert!(world.user_link(&ann).await.is_some());
 }
 
-/// A team that is still to be made has no id: a dry run takes no other team for it.
+/// A team that does not exist yet has no id, and a dry run must not name another team for it.
 #[tokio::test]
 async fn a_dry_run_of_a_group_without_a_team_names_no_other_team() {
     let world = World::with(Policy::default()).await;

@@ -11,7 +11,7 @@ use super::meanwhile::{done, meanwhile};
 use crate::world::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_taken_between_look_and_rename_is_told_as_taken() {
+async fn a_name_taken_between_look_and_rename_is_reported_as_taken() {
     let world = Arc::new(World::new().await);
     let devs = world.pushed_group("Devs").await;
     meanwhile(&world, Method::GET, "/teams", async |world: Arc<World>| {
@@ -26,9 +26,9 @@ async fn a_name_that_is_taken_between_look_and_rename_is_told_as_taken() {
     done(world);
 }
 
-/// The call is sent again, refused because of itself, and the next look finds what it made.
+/// The client repeats the call. Anypoint refuses it because the first one worked, and the next look finds the team.
 #[tokio::test]
-async fn a_team_whose_creations_answer_is_lost_counts_as_created() {
+async fn a_team_whose_create_answer_was_lost_counts_as_created() {
     let world = World::new().await;
     let lost = Fault::new("/teams", FaultKind::DropConnection).on(Method::POST);
     let lost = world.anypoint.traffic().inject(lost.after_effect().once());

@@ -33,7 +33,7 @@ async fn an_assigned_user_gets_an_account_with_a_mail() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_not_assigned_gets_none() {
+async fn an_unassigned_user_gets_no_account() {
     let world = World::new().await;
     let events = {
         let mut okta = world.okta.world();
@@ -73,7 +73,7 @@ async fn a_staged_user_who_is_assigned_gets_an_account() {
 }
 
 #[tokio::test]
-async fn profile_changes_follow_and_the_address_does_not() {
+async fn profile_changes_are_copied_but_not_the_address() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world
@@ -114,7 +114,7 @@ async fn a_change_made_in_anypoint_is_repaired_by_the_next_look() {
 }
 
 #[tokio::test]
-async fn a_changed_username_closes_one_account_and_opens_another() {
+async fn a_changed_username_disables_one_account_and_enables_another() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let old = world.account_id("ann");
@@ -124,7 +124,7 @@ async fn a_changed_username_closes_one_account_and_opens_another() {
     let link = world.user_link(&ann).await.unwrap();
     assert_ne!(link.anypoint_id.as_str(), old);
     assert_eq!(link.username, "ann_new");
-    // And back: the first account was ours, whatever ADOPT says.
+    // And back: the first account was already linked to this user, so ADOPT does not matter.
     world.rename(&ann, "ann").await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
     assert_eq!(world.account("ann_new"), "ann Example - disabled");
@@ -135,7 +135,7 @@ async fn a_changed_username_closes_one_account_and_opens_another() {
 }
 
 #[tokio::test]
-async fn a_change_of_case_is_no_change_of_username() {
+async fn a_change_of_case_does_not_change_the_username() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.forget_traffic();
@@ -194,7 +194,7 @@ async fn suspended_users_stay_when_the_setting_says_so() {
 }
 
 #[tokio::test]
-async fn settings_of_creation() {
+async fn the_settings_for_new_accounts_apply() {
     let policy = Policy {
         reset_email: ResetEmail::Skip,
         default_phone: Some("555-0199".to_owned()),
@@ -210,7 +210,7 @@ async fn settings_of_creation() {
 }
 
 #[tokio::test]
-async fn a_rename_that_fails_leaves_the_old_account_open() {
+async fn a_failed_rename_leaves_the_old_account_enabled() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world
@@ -243,7 +243,7 @@ async fn usernames_follow_the_policy() {
 }
 
 #[tokio::test]
-async fn an_account_deleted_in_anypoint_is_told_of() {
+async fn an_account_deleted_in_anypoint_is_reported() {
     let world = World::new().await;
     world.assigned_user("root").await;
     let ann = world.assigned_user("ann").await;
@@ -255,12 +255,12 @@ async fn an_account_deleted_in_anypoint_is_told_of() {
     assert_eq!(status, 204, "{record:?}");
     let error = record.error.unwrap();
     assert!(error.contains("deleted account keeps its name"), "{error}");
-    // Not wanted any more: what should vanish has vanished.
+    // The user is no longer wanted, and the account is already gone.
     world.when(|okta| okta.unassign(APP, &ann)).await;
 }
 
 #[tokio::test]
-async fn native_accounts_switched_off_is_told_with_advice_and_heals() {
+async fn disabled_native_accounts_are_reported_with_advice() {
     let world = World::new().await;
     world.anypoint().native_accounts = false;
     let ann = world.user("ann");
@@ -276,7 +276,7 @@ async fn native_accounts_switched_off_is_told_with_advice_and_heals() {
 }
 
 #[tokio::test]
-async fn duplicates_and_late_events_converge_on_the_present() {
+async fn duplicate_and_late_events_converge_on_the_present_state() {
     let world = World::new().await;
     let ann = world.user("ann");
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
@@ -291,7 +291,7 @@ async fn duplicates_and_late_events_converge_on_the_present() {
 }
 
 #[tokio::test]
-async fn many_events_of_one_user_in_one_delivery_are_one_look() {
+async fn many_events_of_one_user_in_one_delivery_cause_one_look() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     world.forget_traffic();
@@ -342,7 +342,7 @@ async fn an_unchanged_user_costs_six_reads_and_a_new_one_eight_calls() {
 
 #[tokio::test]
 async fn a_wrong_app_id_disables_nobody() {
-    // Where groups are pushed by assignment, the app's groups cannot be read either.
+    // If groups are pushed by assignment, the app's groups are unreadable, too.
     for groups in [GroupSelection::Assigned, GroupSelection::None] {
         let policy = Policy {
             groups,

@@ -1,4 +1,4 @@
-//! Two processes at once, kills, a table that is away, settings that are missing.
+//! Two processes at once, kills, an unreachable table, missing settings.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn two_sandboxes_with_one_event_make_one_account_in_dynamodb() {
     assert_eq!(hook.world.anypoint().mails.len(), 10);
 }
 
-/// Killed between Anypoint's create and our record, the next sandbox finishes the work.
+/// A sandbox is killed between the create at Anypoint and its record. The next one finishes the work.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_between_create_and_record_makes_no_second_account() {
     let hook = Hook::new().await;
@@ -89,7 +89,7 @@ async fn a_kill_between_create_and_record_makes_no_second_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_out_of_reach_is_a_503_in_time() {
+async fn an_unreachable_table_is_answered_with_503_in_time() {
     let world = World::new().await;
     let mut environment = environment(&world, "no-such-table");
     let lambda = Lambda::start(Function::Hook, &environment).await;
@@ -102,7 +102,7 @@ async fn a_table_out_of_reach_is_a_503_in_time() {
         .unwrap();
     assert_eq!(answer["statusCode"], 503);
 
-    // A server that takes the connection and says nothing.
+    // A server that accepts the connection and never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
     for (name, value) in &mut environment {
@@ -124,7 +124,7 @@ async fn a_table_out_of_reach_is_a_503_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn missing_settings_stop_the_program_before_it_takes_work() {
+async fn missing_settings_stop_the_program_at_the_start() {
     let lambda = Lambda::start(Function::Hook, &[("HOOK_SECRET", "s3cr3t-value")]).await;
     let failed = lambda.ready(Duration::from_secs(20)).await.unwrap_err();
     assert!(

@@ -88,7 +88,7 @@ impl Hook {
     }
 }
 
-/// The status of a record, and what it says about this.
+/// The status of a record, and one of its attributes.
 fn status_and(record: &HashMap<String, AttributeValue>, name: &str) -> [String; 2] {
     [text(record, "status"), text(record, name)]
 }
@@ -101,7 +101,7 @@ fn text(item: &HashMap<String, AttributeValue>, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_leaves_what_the_contract_says() {
+async fn a_delivery_leaves_the_records_of_the_contract() {
     let hook = Hook::new().await;
     let ann = hook.world.user("ann");
     let events = hook.world.okta_does(|okta| okta.assign(APP, &ann));
@@ -127,7 +127,7 @@ async fn a_delivery_leaves_what_the_contract_says() {
     let left = text(&record, "expires_at").parse::<i64>().unwrap() - now_s();
     assert!((29 * 86_400..=30 * 86_400 + 60).contains(&left), "{left}");
 
-    // The same again: nothing is read or written at Okta and Anypoint.
+    // A repeated delivery reads and writes nothing at Okta and Anypoint.
     hook.world.forget_traffic();
     assert_eq!(hook.deliver(&events).await, 204);
     assert_eq!(hook.world.calls(), Vec::<String>::new());

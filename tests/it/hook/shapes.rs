@@ -1,4 +1,4 @@
-//! What gateways make of requests: every shape of the contract, and what is none.
+//! The shapes that gateways give to requests: each shape of the contract, and malformed ones.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn header(answer: &Value, name: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_of_the_contract_in_every_request_shape() {
+async fn every_request_shape_gets_the_answers_of_the_contract() {
     let hook = Hook::new().await;
     let delivery = hook.world.okta.world().delivery(&[]).to_string();
     let big = "x".repeat(1024 * 1024 + 1);
@@ -109,7 +109,7 @@ fn with(mut event: Value, pointer: &str, value: Value) -> Value {
 
 /// A stranger may choose the path, the query, the host and every header, and has a gateway to send them through.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_can_make_the_function_fail() {
+async fn no_request_makes_the_function_fail() {
     let hook = Hook::new().await;
     let request = Request::new("POST", "/okta")
         .header("authorization", SECRET)
@@ -147,7 +147,7 @@ async fn nobody_can_make_the_function_fail() {
         ] {
             let event = with(event.clone(), pointer, value);
             odd.push(match pointer {
-                // What says that it is base64 is not.
+                // The body claims to be base64, and is not.
                 "/isBase64Encoded" => with(event, "/body", json!("%%%")),
                 _ => event,
             });
@@ -182,7 +182,7 @@ async fn nobody_can_make_the_function_fail() {
             .invoke_with(payload.to_vec(), Duration::from_secs(10));
         assert_eq!(answered.await.unwrap()["statusCode"], 400, "{payload:?}");
     }
-    // Whom it asked for nothing, it told nothing; and what is no request is named.
+    // The function answers only its requests, and names an event that is no request.
     assert_eq!(hook.world.calls(), Vec::<String>::new());
     let log = hook.lambda.output();
     assert!(!log.contains("a defect"), "{log}");

@@ -14,20 +14,20 @@ on_every!(
     ledger [dynamodb, sqlite, memory]
     a_first_claim_is_recorded_in_full,
     a_running_lease_keeps_others_out,
-    a_lease_that_is_over_can_be_taken,
-    a_zero_lease_is_over_at_once,
-    done_is_final,
+    an_expired_lease_can_be_taken,
+    a_zero_lease_expires_at_once,
+    a_done_record_is_final,
     a_retryable_failure_is_claimed_again,
     a_permanent_failure_waits_for_replay,
-    replay_does_finished_work_again,
+    a_replay_repeats_finished_work,
     late_writes_change_nothing,
-    an_owner_reports_late_but_first,
+    a_late_owner_can_conclude_if_nobody_else_claimed,
     an_expired_record_counts_as_absent,
     a_rejected_message_is_on_record,
-    rejecting_leaves_nothing_of_an_expired_dry_run,
-    rejecting_leaves_owned_and_done_work_alone,
-    rejecting_leaves_waiting_work_alone,
-    rejecting_leaves_the_record_of_another_subject_alone,
+    a_rejection_keeps_nothing_of_an_expired_dry_run,
+    a_rejection_leaves_owned_and_done_records_alone,
+    a_rejection_leaves_waiting_records_alone,
+    a_rejection_leaves_the_record_of_another_subject_alone,
     a_long_error_is_cut,
 );
 
@@ -78,7 +78,7 @@ async fn a_running_lease_keeps_others_out(world: World) {
     assert_eq!(on_record(&world, "e1").await.attempts, 1);
 }
 
-async fn a_lease_that_is_over_can_be_taken(world: World) {
+async fn an_expired_lease_can_be_taken(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let second = claimed(claim(&world, "e1").await);
@@ -90,7 +90,7 @@ async fn a_lease_that_is_over_can_be_taken(world: World) {
     assert_eq!(complete(&world, second).await, Recorded::Written);
 }
 
-async fn a_zero_lease_is_over_at_once(world: World) {
+async fn a_zero_lease_expires_at_once(world: World) {
     let zero = ask(
         &*world.ledger,
         &work("e1"),
@@ -102,7 +102,7 @@ async fn a_zero_lease_is_over_at_once(world: World) {
     assert!(claimed(claim(&world, "e1").await).claim.deaths > 0);
 }
 
-async fn done_is_final(world: World) {
+async fn a_done_record_is_final(world: World) {
     let first = claimed(claim(&world, "e1").await);
     complete(&world, first).await;
     for by in [0, 10_000, DAY_MS, 28 * DAY_MS] {
@@ -151,7 +151,7 @@ async fn a_permanent_failure_waits_for_replay(world: World) {
     assert_eq!(claimed(again).claim.attempts, 2);
 }
 
-async fn replay_does_finished_work_again(world: World) {
+async fn a_replay_repeats_finished_work(world: World) {
     let first = claimed(claim(&world, "e1").await);
     complete(&world, first).await;
     let again = replay(&world, "e1").await;
@@ -191,7 +191,7 @@ async fn late_writes_change_nothing(world: World) {
     assert_eq!(on_record(&world, "after").await.status, Status::Done);
 }
 
-async fn an_owner_reports_late_but_first(world: World) {
+async fn a_late_owner_can_conclude_if_nobody_else_claimed(world: World) {
     let slow = claimed(claim(&world, "e1").await);
     world.clock.advance(60_000);
     assert_eq!(complete(&world, slow).await, Recorded::Written);
@@ -242,7 +242,7 @@ async fn a_rejected_message_is_on_record(world: World) {
         claim(&world, "e1").await.outcome,
         ClaimOutcome::AlreadyFailed
     ));
-    // What failed for now fails for good.
+    // A retryable failure becomes a permanent one.
     let first = claimed(claim(&world, "e2").await);
     fail(&world, first, &busy_remote()).await;
     world.ledger.reject(&work("e2"), &refused()).await.unwrap();
@@ -253,7 +253,7 @@ async fn a_rejected_message_is_on_record(world: World) {
     assert_eq!(on_record(&world, "e2").await.attempts, 1);
 }
 
-async fn rejecting_leaves_nothing_of_an_expired_dry_run(world: World) {
+async fn a_rejection_keeps_nothing_of_an_expired_dry_run(world: World) {
     let run = claimed(claim(&world, "e1").await);
     let steps = vec!["create_account".to_owned()];
     conclude(&*world.ledger, run, ending(EndState::Planned { steps })).await;
@@ -265,7 +265,7 @@ async fn rejecting_leaves_nothing_of_an_expired_dry_run(world: World) {
     assert_eq!((record.dry_run, record.planned), (None, None));
 }
 
-async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
+async fn a_rejection_leaves_owned_and_done_records_alone(world: World) {
     let held = claimed(claim(&world, "e1").await);
     let refusal = world.ledger.reject(&work("e1"), &refused()).await.unwrap();
     assert_eq!(refusal, Recorded::Superseded);
@@ -277,7 +277,7 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
         ClaimOutcome::AlreadyDone
     ));
 
-    // Nobody owns it any more; the late owner cannot undo the rejection.
+    // The record no longer has an owner, so the late owner cannot undo the rejection.
     let lost = claimed(claim(&world, "e2").await);
     world.clock.advance(10_000);
     let rejected = world.ledger.reject(&work("e2"), &refused()).await.unwrap();
@@ -285,8 +285,8 @@ async fn rejecting_leaves_owned_and_done_work_alone(world: World) {
     assert_eq!(complete(&world, lost).await, Recorded::Superseded);
 }
 
-/// The message that cannot be read is one copy; another one can, and is due for its second look.
-async fn rejecting_leaves_waiting_work_alone(world: World) {
+/// One copy of the message is unreadable. A readable copy waits for its second look.
+async fn a_rejection_leaves_waiting_records_alone(world: World) {
     let run = claimed(claim(&world, "e1").await);
     let waiting = EndState::Waiting {
         until_ms: START_MS + 15_000,
@@ -299,7 +299,7 @@ async fn rejecting_leaves_waiting_work_alone(world: World) {
     assert_eq!(on_record(&world, "e1").await, before);
 }
 
-async fn rejecting_leaves_the_record_of_another_subject_alone(world: World) {
+async fn a_rejection_leaves_the_record_of_another_subject_alone(world: World) {
     let run = claimed(claim(&world, "e1").await);
     fail(&world, run, &busy_remote()).await;
     let before = on_record(&world, "e1").await;

@@ -1,4 +1,4 @@
-//! Many at once, and many on record.
+//! Many concurrent callers, and many records.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use super::{
 
 on_every!(
     ledger [dynamodb, sqlite, memory]
-    fifty_at_once_make_one_owner,
-    fifty_at_once_take_one_lease_over,
-    fifty_at_once_make_one_owner_of_a_subject,
+    fifty_concurrent_claims_make_one_owner,
+    fifty_concurrent_claims_take_over_an_expired_lease_once,
+    fifty_concurrent_leases_make_one_owner_of_a_subject,
     owners_take_turns,
-    many_works_do_not_mix,
+    many_concurrent_claims_do_not_mix,
     lists_are_filtered_and_newest_first,
 );
 
@@ -34,7 +34,7 @@ fn connections(world: &World) -> impl Iterator<Item = Arc<dyn Ledger>> {
     ledgers.into_iter().cycle()
 }
 
-/// Lets fifty tasks do this at the same instant, through every connection.
+/// Runs this in fifty tasks at the same instant, through every connection.
 async fn storm<T, F>(world: &World, ask: impl Fn(Arc<dyn Ledger>) -> F) -> Vec<T>
 where
     T: Send + 'static,
@@ -52,7 +52,7 @@ where
     tasks.join_all().await
 }
 
-/// Fifty claims of the same work.
+/// Fifty claims of the same event.
 async fn claims(world: &World, id: &str) -> Vec<Asked> {
     let claim = |ledger: Arc<dyn Ledger>| {
         let work = work(id);
@@ -80,11 +80,11 @@ fn one_lease(answers: Vec<Leased>, due_ms: i64) -> Lease {
     leases.remove(0)
 }
 
-async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
+async fn fifty_concurrent_leases_make_one_owner_of_a_subject(world: World) {
     let mut due_ms = START_MS + 10_000;
     let mut lost = Vec::new();
     for round in 0..4 {
-        // Taken for the first time, then from an owner that never gave it back.
+        // First a free lease, then one that its owner never gave back.
         let lease = one_lease(leases(&world).await, due_ms);
         assert_eq!(lease.took_over(), round > 0);
         assert_eq!(lease.until_ms(), due_ms);
@@ -92,7 +92,7 @@ async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
         world.clock.advance(10_000);
         due_ms += 10_000;
     }
-    // Of all owners, the last one alone still writes.
+    // Only the last owner can still write.
     let writes = async |lease: &Lease| world.ledger.write_memo(lease, None).await.unwrap();
     let last = lost.pop().unwrap();
     for lease in &lost {
@@ -105,7 +105,7 @@ async fn fifty_at_once_make_one_owner_of_a_subject(world: World) {
     assert!(!lease.took_over());
 }
 
-/// Each takes the lease, changes what it guards, and gives it back: nothing is lost.
+/// Each takes the lease, changes the guarded value, and gives the lease back. No change is lost.
 async fn owners_take_turns(world: World) {
     let mut tasks = JoinSet::new();
     for ledger in connections(&world).take(20) {
@@ -141,7 +141,7 @@ fn one_owner(answers: Vec<Asked>) -> Run {
     owners.remove(0)
 }
 
-async fn fifty_at_once_make_one_owner(world: World) {
+async fn fifty_concurrent_claims_make_one_owner(world: World) {
     for round in 0..5 {
         let id = format!("e{round}");
         let run = one_owner(claims(&world, &id).await);
@@ -153,14 +153,14 @@ async fn fifty_at_once_make_one_owner(world: World) {
     }
 }
 
-async fn fifty_at_once_take_one_lease_over(world: World) {
+async fn fifty_concurrent_claims_take_over_an_expired_lease_once(world: World) {
     let _lost = claimed(claim(&world, "e1").await);
     world.clock.advance(10_000);
     let claim = one_owner(claims(&world, "e1").await).claim;
     assert_eq!((claim.attempts, claim.deaths), (2, 1));
 }
 
-async fn many_works_do_not_mix(world: World) {
+async fn many_concurrent_claims_do_not_mix(world: World) {
     let mut tasks = JoinSet::new();
     for n in 0..60 {
         let ledger = world.ledger.clone();

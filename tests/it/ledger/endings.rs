@@ -1,4 +1,4 @@
-//! What records say of finished work, and what follows from it for the next claim.
+//! The records of finished work, and what they mean for the next claim.
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{
@@ -13,16 +13,16 @@ use super::{
 
 on_every!(
     ledger [dynamodb, sqlite, memory]
-    waiting_work_is_claimed_again_only_when_due,
-    a_held_record_outlives_the_others,
+    a_waiting_record_is_claimed_again_only_when_due,
+    a_held_record_does_not_expire,
     a_replay_does_not_wait,
-    what_was_done_adds_up_until_a_replay,
-    only_runs_that_never_reported_count_as_deaths,
+    applied_steps_accumulate_until_a_replay,
+    only_runs_without_a_conclusion_count_as_deaths,
     one_id_about_two_subjects_is_two_events,
-    a_second_subject_does_not_inherit_the_first_ones_end,
-    many_claims_are_concluded_in_one_go,
+    a_second_subject_does_not_inherit_the_result_of_the_first,
+    many_claims_are_concluded_together,
     a_lost_claim_does_not_spoil_the_others,
-    what_was_done_without_a_claim_is_in_the_history,
+    changes_without_a_claim_are_in_the_history,
     a_lost_lease_leaves_no_history,
 );
 
@@ -40,7 +40,7 @@ fn did(applied: &[&str], state: EndState) -> Ending {
     }
 }
 
-async fn waiting_work_is_claimed_again_only_when_due(world: World) {
+async fn a_waiting_record_is_claimed_again_only_when_due(world: World) {
     let run = claimed(claim(&world, "e1").await);
     let due_ms = START_MS + 15_000;
     let waiting = ending(until(due_ms, "not assigned"));
@@ -85,8 +85,8 @@ async fn waiting_work_is_claimed_again_only_when_due(world: World) {
     ));
 }
 
-/// Held work waits for a person. Time alone releases nothing.
-async fn a_held_record_outlives_the_others(world: World) {
+/// A held change waits for a person, for however long.
+async fn a_held_record_does_not_expire(world: World) {
     let held = EndState::Held {
         steps: vec!["disable_account".to_owned()],
         why: "too many".to_owned(),
@@ -104,7 +104,7 @@ async fn a_held_record_outlives_the_others(world: World) {
     ));
     let listed = Filter::with_status(Status::Held);
     assert_eq!(world.ledger.records(&listed).await.unwrap().len(), 1);
-    // Once it is settled it is a record like any other.
+    // A settled record expires like any other.
     let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     let conclusion = Conclusion {
         resolved: vec![Resolved {
@@ -128,7 +128,7 @@ async fn a_replay_does_not_wait(world: World) {
     assert_eq!(on_record(&world, "e1").await.waits_for, None);
 }
 
-async fn what_was_done_adds_up_until_a_replay(world: World) {
+async fn applied_steps_accumulate_until_a_replay(world: World) {
     let applied = async || on_record(&world, "e1").await.applied;
     let texts = |texts: &[&str]| Some(texts.iter().map(ToString::to_string).collect::<Vec<_>>());
     let run = claimed(claim(&world, "e1").await);
@@ -141,7 +141,7 @@ async fn what_was_done_adds_up_until_a_replay(world: World) {
     assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
     let run = claimed(claim(&world, "e1").await);
     assert_eq!(applied().await, texts(&["create_account", "mail_reset"]));
-    // A run that does nothing takes nothing away.
+    // A run that does nothing removes no step.
     fail(&world, run, &busy_remote()).await;
     let run = claimed(claim(&world, "e1").await);
     let waiting = did(&["link"], until(START_MS, "not in the group"));
@@ -170,7 +170,7 @@ async fn what_was_done_adds_up_until_a_replay(world: World) {
     assert_eq!(applied().await, texts(&[]), "done, and nothing was to do");
 }
 
-async fn only_runs_that_never_reported_count_as_deaths(world: World) {
+async fn only_runs_without_a_conclusion_count_as_deaths(world: World) {
     let next = async || {
         let run = claimed(claim(&world, "e1").await);
         (run.claim.deaths, run)
@@ -235,7 +235,7 @@ async fn one_id_about_two_subjects_is_two_events(world: World) {
     assert_eq!(records.len(), 3);
 }
 
-async fn a_second_subject_does_not_inherit_the_first_ones_end(world: World) {
+async fn a_second_subject_does_not_inherit_the_result_of_the_first(world: World) {
     let first = claimed(claim(&world, "e1").await);
     conclude(
         &*world.ledger,
@@ -262,8 +262,8 @@ async fn a_second_subject_does_not_inherit_the_first_ones_end(world: World) {
     assert_eq!(second.applied, None);
 }
 
-/// More than one transaction of DynamoDB takes.
-async fn many_claims_are_concluded_in_one_go(world: World) {
+/// More claims than fit in one DynamoDB transaction.
+async fn many_claims_are_concluded_together(world: World) {
     let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());
     let mut claims = Vec::new();
     for n in 0..150 {
@@ -315,7 +315,7 @@ async fn a_lost_claim_does_not_spoil_the_others(world: World) {
     assert!(!next.took_over(), "it was given back");
 }
 
-async fn what_was_done_without_a_claim_is_in_the_history(world: World) {
+async fn changes_without_a_claim_are_in_the_history(world: World) {
     let mut written = Vec::new();
     for action in ["link", "unlink"] {
         let lease = ours(world.ledger.lease("user#00u1", LEASE).await.unwrap());

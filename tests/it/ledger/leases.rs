@@ -11,21 +11,21 @@ use super::{DAY_MS, LEASE, START_MS, World, claim, claim_under, ending, on_recor
 on_every!(
     ledger [dynamodb, sqlite, memory]
     a_lease_has_one_owner,
-    a_lease_is_over_by_itself_and_then_taken_over_with_the_memo,
+    an_expired_lease_is_taken_over_with_its_memo,
     a_lease_is_given_back,
     leases_of_two_subjects_do_not_mix,
-    an_owner_gives_back_late_but_first,
+    a_late_owner_can_give_back_if_nobody_else_took_the_lease,
     a_renewed_lease_keeps_its_claims,
-    a_renewal_that_comes_late_is_refused,
+    a_late_renewal_is_refused,
     a_renewal_without_its_claim_is_refused,
     a_lost_lease_writes_no_memo,
     a_lost_lease_concludes_nothing,
-    only_work_ends_a_memo,
-    a_memo_goes_after_ten_years,
+    only_a_run_removes_a_memo,
+    a_memo_expires_after_ten_years,
     an_old_memo_does_not_come_back,
     a_memo_stays_until_it_is_replaced,
-    lease_records_are_no_events,
-    when_a_subject_was_held_last,
+    leases_are_not_listed_as_events,
+    the_last_lease_of_a_subject_is_reported,
 );
 
 const SUBJECT: &str = "user#00u1";
@@ -68,7 +68,7 @@ async fn a_lease_has_one_owner(world: World) {
     }
 }
 
-async fn a_lease_is_over_by_itself_and_then_taken_over_with_the_memo(world: World) {
+async fn an_expired_lease_is_taken_over_with_its_memo(world: World) {
     let lost = take(&world).await;
     let noted = world.ledger.write_memo(&lost, Some("intent".to_owned()));
     assert_eq!(noted.await.unwrap(), Recorded::Written);
@@ -92,7 +92,7 @@ async fn a_lease_is_given_back(world: World) {
     let next = take(&world).await;
     assert!(!next.took_over());
     assert_eq!(next.memo(), Some("left"));
-    // With its claims, in one go.
+    // Together with its claims.
     let claim = claim_under(&world, &next, "e1").await;
     let conclusion = Conclusion {
         claims: vec![(claim, ending(EndState::Done))],
@@ -119,7 +119,7 @@ async fn leases_of_two_subjects_do_not_mix(world: World) {
     assert_eq!(memo(&world).await.as_deref(), Some("of the user"));
 }
 
-async fn an_owner_gives_back_late_but_first(world: World) {
+async fn a_late_owner_can_give_back_if_nobody_else_took_the_lease(world: World) {
     let slow = take(&world).await;
     world.clock.advance(60_000);
     give_back(&world, slow, write("late")).await;
@@ -147,7 +147,7 @@ async fn a_renewed_lease_keeps_its_claims(world: World) {
     assert_eq!(recorded, [Recorded::Written]);
 }
 
-async fn a_renewal_that_comes_late_is_refused(world: World) {
+async fn a_late_renewal_is_refused(world: World) {
     let lost = take(&world).await;
     world.clock.advance(10_000);
     let next = take(&world).await;
@@ -185,7 +185,7 @@ async fn a_lost_lease_writes_no_memo(world: World) {
         assert_eq!(late, Recorded::Superseded);
     }
     assert_eq!(memo(&world).await.as_deref(), Some("first"));
-    // Also when nobody has it.
+    // Also when the lease is free.
     give_back(&world, next, Memo::Keep).await;
     let late = world.ledger.write_memo(&lost, None).await.unwrap();
     assert_eq!(late, Recorded::Superseded);
@@ -201,7 +201,7 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     }
     world.clock.advance(10_000);
     let next = take(&world).await;
-    // The claims are still the lost owner's, and yet.
+    // The lost owner still has the claims, and yet it cannot conclude them.
     let before = world.ledger.records(&Filter::default()).await.unwrap();
     let conclusion = Conclusion {
         claims,
@@ -220,8 +220,8 @@ async fn a_lost_lease_concludes_nothing(world: World) {
     );
 }
 
-/// It names the subject's open records, however long those stay.
-async fn only_work_ends_a_memo(world: World) {
+/// The memo names the subject's open records, so it lasts as long as they do.
+async fn only_a_run_removes_a_memo(world: World) {
     let lease = take(&world).await;
     give_back(&world, lease, write("given back")).await;
     world.clock.advance(40 * DAY_MS);
@@ -241,7 +241,7 @@ async fn only_work_ends_a_memo(world: World) {
     assert_eq!(memo(&world).await, None);
 }
 
-async fn a_memo_goes_after_ten_years(world: World) {
+async fn a_memo_expires_after_ten_years(world: World) {
     let lease = take(&world).await;
     give_back(&world, lease, write("old")).await;
     // To the last millisecond before the second in which it goes away.
@@ -261,7 +261,7 @@ async fn a_memo_goes_after_ten_years(world: World) {
     }
 }
 
-/// DynamoDB takes days to sweep; until then the next lease is taken in the very same item.
+/// DynamoDB takes days to delete an expired item. Until then the next lease is written to the same item.
 async fn an_old_memo_does_not_come_back(world: World) {
     let lost = take(&world).await;
     world
@@ -296,11 +296,11 @@ async fn a_memo_stays_until_it_is_replaced(world: World) {
         let written = world.ledger.write_memo(&lease, text.map(str::to_owned));
         assert_eq!(written.await.unwrap(), Recorded::Written);
         assert_eq!(memo(&world).await.as_deref(), text);
-        assert_eq!(lease.memo(), None, "what the owner before left");
+        assert_eq!(lease.memo(), None, "the memo of the previous owner");
     }
 }
 
-async fn lease_records_are_no_events(world: World) {
+async fn leases_are_not_listed_as_events(world: World) {
     let lease = take(&world).await;
     let of_subject = Filter {
         subject: Some(SUBJECT.to_owned()),
@@ -316,7 +316,7 @@ async fn lease_records_are_no_events(world: World) {
     assert_eq!(world.ledger.records(&Filter::default()).await.unwrap(), []);
 }
 
-async fn when_a_subject_was_held_last(world: World) {
+async fn the_last_lease_of_a_subject_is_reported(world: World) {
     let subjects: Vec<String> = [SUBJECT, "group#00g1", "user#00u9"]
         .map(str::to_owned)
         .into();
@@ -333,7 +333,7 @@ async fn when_a_subject_was_held_last(world: World) {
     world.clock.advance(2_000);
     give_back(&world, lease, Memo::Keep).await;
     assert_eq!(held().await[SUBJECT], START_MS + 5_000, "given back");
-    // A lease that nobody may have is no trace of work.
+    // A refused lease leaves no trace.
     let refused = world
         .ledger
         .lease("group#00g1", Duration::from_secs(1))

@@ -20,7 +20,7 @@ use okta_anypoint::sqlite::Database;
 
 use crate::servers;
 
-/// Some day; not a whole second, so that units and rounding show.
+/// An arbitrary time. It is not a whole second, so that wrong units and rounding show.
 pub const START_MS: i64 = 1_790_000_000_123;
 pub const TTL_DAYS: u32 = 30;
 pub const DAY_MS: i64 = 86_400_000;
@@ -93,14 +93,14 @@ pub fn refused() -> Failure {
     Failure::permanent(Side::Anypoint, "the username is taken", "run link")
 }
 
-/// A claimed event, and the lease that it was claimed under.
+/// A claimed event, and the lease it was claimed under.
 #[derive(Debug)]
 pub struct Run {
     pub lease: Lease,
     pub claim: Claim,
 }
 
-/// The answer to a claim, and the lease that it was asked for under.
+/// The answer to a claim, and the lease it was made under.
 #[derive(Debug)]
 pub struct Asked {
     pub lease: Lease,
@@ -115,7 +115,7 @@ pub fn ours(leased: Leased) -> Lease {
     }
 }
 
-/// Claims under a lease of a subject that nobody else asks for: what keeps others out is the claim alone.
+/// Claims under the lease of a subject that no other caller uses, so only the claim keeps others out.
 pub async fn ask(ledger: &dyn Ledger, work: &Work, reason: Reason, time: Duration) -> Asked {
     let subject = format!("user#{}", uuid::Uuid::new_v4());
     let lease = ours(ledger.lease(&subject, time).await.unwrap());
@@ -123,12 +123,12 @@ pub async fn ask(ledger: &dyn Ledger, work: &Work, reason: Reason, time: Duratio
     Asked { lease, outcome }
 }
 
-/// What a delivery of `id` is answered.
+/// The answer to a delivery of `id`.
 pub async fn claim(world: &World, id: &str) -> Asked {
     ask(&*world.ledger, &work(id), Reason::Delivery, LEASE).await
 }
 
-/// What a replay of `id` is answered.
+/// The answer to a replay of `id`.
 pub async fn replay(world: &World, id: &str) -> Asked {
     ask(&*world.ledger, &work(id), Reason::Replay, LEASE).await
 }
@@ -144,7 +144,7 @@ pub fn claimed(asked: Asked) -> Run {
     }
 }
 
-/// Claims an event that nobody else has, under a lease.
+/// Claims a free event under a lease.
 pub async fn claim_under(world: &World, lease: &Lease, id: &str) -> Claim {
     let outcome = world.ledger.claim(&work(id), lease, Reason::Delivery).await;
     match outcome.unwrap() {

@@ -1,9 +1,9 @@
-//! Random histories of several runs on two subjects, which one event id is about, with the clock
-//! jumping, against a model of what the contract says. Every answer has to be the model's; besides, a
-//! subject never has two runs that are both younger than their lease.
+//! Random histories against a model of the contract. Several runs work on two subjects that share one event id,
+//! while the clock jumps. Every answer must equal the model's. And a subject never has two runs that are both
+//! younger than their leases.
 //!
-//! A clock that jumps ahead ends leases early, as the module says; runs of before such a jump are not
-//! counted among the young ones.
+//! A clock that jumps ahead ends leases early, as the module says. Runs from before such a jump do not count as
+//! young.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(run, end, notes)| Step::Conclude { run, end, notes }),
         1 => run().prop_map(|run| Step::Die { run }),
         1 => subject().prop_map(|subject| Step::Reject { subject }),
-        // Around the ends of leases, waits, memos and records.
+        // Around the moments at which leases, waits, memos and records end.
         4 => prop_oneof![
             6 => prop_oneof![
                 Just(1), Just(300), Just(400), Just(700), Just(999), Just(1_000), Just(1_001),
@@ -103,7 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Of which claim, counted from one; until when.
+    /// The number of the claim, counted from one, and when it ends.
     InProgress(u64, i64),
     Waiting(i64),
     Done,
@@ -131,7 +131,7 @@ struct Subject {
     expires_at: i64,
 }
 
-/// What the embedded database does and a table of DynamoDB does not.
+/// What only the embedded database does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Adapter {
     DynamoDb,
@@ -169,7 +169,7 @@ impl Model {
         }
     }
 
-    /// The words for the answer that is due, and the number of the owner.
+    /// The expected answer in words, and the number of the owner.
     fn lease(&mut self, subject: usize) -> (String, u64) {
         let (now_ms, now_s) = (self.now_ms, self.now_s());
         if self.adapter == Adapter::Sqlite {
@@ -244,7 +244,7 @@ impl Model {
         row.memo.clone().filter(|_| row.expires_at > self.now_s())
     }
 
-    /// Under which key a subject's event is recorded.
+    /// The key of the record of a subject's event.
     fn key(&self, subject: usize) -> Option<usize> {
         let plain = self.events.get(&None);
         plain
@@ -252,7 +252,7 @@ impl Model {
             .map(|_| subject)
     }
 
-    /// The words for the answer that is due; the key and the number of the claim.
+    /// The expected answer in words, the key, and the number of the claim.
     fn claim(
         &mut self,
         subject: usize,
@@ -383,7 +383,7 @@ struct Run {
     lease: Lease,
     owner: u64,
     claim: Option<(Option<usize>, u64, Claim)>,
-    /// When it took or renewed its lease, by a clock that nobody sets.
+    /// When it took or renewed its lease, by a clock that never jumps.
     since_ms: i64,
 }
 
@@ -399,7 +399,7 @@ struct History<'w> {
     model: Model,
     runs: [Option<Run>; RUNS],
     true_ms: i64,
-    /// Runs of before this moment are older than the clock believes.
+    /// Runs from before this moment are older than the clock says.
     trusted_since_ms: i64,
 }
 
@@ -548,7 +548,7 @@ impl History<'_> {
         Ok(())
     }
 
-    /// What everybody can read is the model's, too.
+    /// The readable state equals the model's, too.
     async fn compare(&self) -> Result<(), TestCaseError> {
         let ledger = &self.world.ledger;
         for subject in 0..SUBJECTS {
@@ -674,14 +674,14 @@ fn check(cases: u32, world: World, adapter: Adapter, runtime: &tokio::runtime::R
 }
 
 #[test]
-fn sqlite_keeps_the_contract_in_any_order() {
+fn sqlite_keeps_the_contract_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(sqlite());
     check(250, world, Adapter::Sqlite, &runtime);
 }
 
 #[test]
-fn dynamodb_keeps_the_contract_in_any_order() {
+fn dynamodb_keeps_the_contract_in_every_order() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = runtime.block_on(dynamodb());
     check(120, world, Adapter::DynamoDb, &runtime);

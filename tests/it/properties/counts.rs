@@ -1,11 +1,11 @@
-//! What happened in the histories, counted.
+//! Counts of what happened in the histories.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use serde::Serialize;
 
-/// Who was struck.
+/// Where a fault or lie occurred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Remote {
     Okta,
@@ -21,7 +21,7 @@ pub enum Remote {
 pub struct Tally(BTreeMap<String, BTreeMap<Remote, usize>>);
 
 impl Tally {
-    /// Counts `times` more; zero makes the kind known.
+    /// Adds `times`. Zero lists the kind without a count.
     pub fn add(&mut self, kind: impl Into<String>, remote: Remote, times: usize) {
         let kind = self.0.entry(kind.into()).or_default();
         *kind.entry(remote).or_default() += times;
@@ -63,18 +63,18 @@ pub struct Counts {
     /// Accounts disabled, and people taken out of teams.
     pub disabled: usize,
     pub taken_out: usize,
-    /// Those of both whom Okta wanted all the time.
+    /// Those of both whom Okta wanted all the time: wrongful losses.
     pub wrongful: usize,
     /// Changes that the brake held, and that an operator approved.
     pub held: usize,
     pub approved: usize,
-    /// Writes at Anypoint that were held against the audit trail.
+    /// Writes at Anypoint that were compared with the audit trail.
     pub audited: usize,
-    /// Lies that were told and refusals, by kind.
+    /// Lies and refusals, by kind.
     pub lies: Tally,
-    /// Faults that struck, by kind.
+    /// Faults that occurred, by kind.
     pub faults: Tally,
-    /// Workers that were killed, by the call that was the last.
+    /// Killed workers, by their last call.
     pub killed: Tally,
 }
 

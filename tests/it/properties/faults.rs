@@ -1,5 +1,4 @@
-//! The faults that are played on Okta and Anypoint, the lies that are told there, and how often each kind of
-//! them struck.
+//! The faults and lies that a history plays at Okta and Anypoint, and how often each kind occurred.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -36,13 +35,13 @@ const ANYPOINT_PATHS: [&str; 6] = [
 pub struct Faults {
     times: Times,
     played: Vec<Played>,
-    /// The lie that is told, and until when. Two at a time could agree with each other.
+    /// The current lie, and its end. Two at a time could confirm each other.
     lie: Option<(Remote, FaultId, Instant)>,
-    /// About whom a lie was told. A second one later could agree with the first.
+    /// The subjects of earlier lies. A second lie could confirm the first.
     lied_about: BTreeSet<String>,
-    /// Whether Okta showed the past as the present, once: that can be about everybody.
+    /// Whether Okta once showed old data as current. That can affect everybody.
     pub was_stale: bool,
-    /// The remotes whose tokens were revoked since a run was last at its end.
+    /// The remotes whose tokens were revoked since a run last ended.
     revoked: BTreeSet<Remote>,
 }
 
@@ -71,7 +70,7 @@ impl Faults {
         }
     }
 
-    /// Tells a lie; gives where to look now. `None`: it could agree with one that was told before.
+    /// Starts a lie and returns where to look. `None`: it could confirm an earlier lie.
     pub fn lie(&mut self, step: &LieStep, someone: &Someone, world: &World) -> Option<Hint> {
         let (remote, fault) = told(step, someone);
         let hint = someone.hint(step.kind);
@@ -106,7 +105,7 @@ impl Faults {
         Some(hint)
     }
 
-    /// Everybody says the truth again.
+    /// Ends the lie.
     pub fn end_lie(&mut self, world: &World) {
         if let Some((remote, id, _)) = self.lie.take() {
             traffic(world, remote).remove_fault(id);
@@ -117,9 +116,9 @@ impl Faults {
         self.lie.is_some_and(|(.., until)| Instant::now() < until)
     }
 
-    /// `now_ms` is the time that the program believes in.
+    /// `now_ms` is the time of the program's clock.
     pub fn play(&mut self, step: &FaultStep, world: &World, now_ms: i64) {
-        // Okta's lists name no total: nobody could tell.
+        // Okta's lists name no total, so the program could not notice.
         let lost_item = matches!(step.kind, FaultChoice::LostItem);
         let (remote, paths) = if step.at_okta && !lost_item {
             (Remote::Okta, OKTA_PATHS)
@@ -127,8 +126,8 @@ impl Faults {
             (Remote::Anypoint, ANYPOINT_PATHS)
         };
         if matches!(step.kind, FaultChoice::TokenRevoked) {
-            // While runs are at it: the next call of each is refused. A token that is refused a moment
-            // after it was given means something else: that a scope is missing.
+            // During runs: the next call of each is refused. A new token that is refused at once would mean a missing scope
+            // instead.
             if !self.may_revoke(remote) {
                 return;
             }
@@ -140,22 +139,21 @@ impl Faults {
         }
         let is_stale = matches!(step.kind, FaultChoice::Stale);
         if is_stale && remote == Remote::Okta {
-            // The past can agree with a lie, or with another past.
+            // Old data can confirm a lie, or other old data.
             if self.was_stale || !self.lied_about.is_empty() || self.lies_now() {
                 return;
             }
             self.was_stale = true;
         }
         let kind = kind(step.kind, now_ms / 1000);
-        // A list of teams that shows the past is not among the faults: under TEAM_REMOVAL=delete a
-        // child team that nobody shows cannot be spared.
+        // No fault shows an old list of teams: under TEAM_REMOVAL=delete the program cannot spare a child team that it does
+        // not see.
         let path = match (&kind, paths[step.path % paths.len()]) {
             (FaultKind::StaleRead, "/organizations" | "/teams") => "/users",
             (FaultKind::LostItem, "/oauth2/token" | "/recover") => "/members",
             (_, path) => path,
         };
-        // "200" to a write that did not happen, and "too many requests" to one that did, are lies, not
-        // faults.
+        // "200" to a write that did not happen, and "too many requests" to one that did, are lies, not faults.
         let moment = match &kind {
             FaultKind::WrongJson => Moment::AfterEffect,
             FaultKind::Status { code: 429, .. } => Moment::BeforeEffect,
@@ -178,7 +176,7 @@ impl Faults {
         });
     }
 
-    /// Whether the tokens of this remote may be revoked; from now on they are.
+    /// Whether the tokens of this remote may be revoked. Marks them as revoked.
     pub fn may_revoke(&mut self, remote: Remote) -> bool {
         self.revoked.insert(remote)
     }
@@ -188,7 +186,7 @@ impl Faults {
         self.revoked.clear();
     }
 
-    /// Ends them all; how often each kind of fault struck, and each kind of lie was told.
+    /// Ends all faults. Returns how often each kind of fault and lie occurred.
     pub fn end(&mut self, world: &World) -> (Tally, Tally) {
         let (mut tally, mut lies) = (every_kind(), every_lie());
         for played in self.played.drain(..) {
@@ -201,7 +199,7 @@ impl Faults {
         for remote in [Remote::Okta, Remote::Anypoint] {
             let traffic = traffic(world, remote);
             traffic.remove_all_faults();
-            // The service itself says so to a revoked token only: all credentials are right.
+            // All credentials are right, so the service itself refuses only revoked tokens.
             let refused = traffic
                 .log()
                 .iter()
@@ -255,7 +253,7 @@ fn kind(choice: FaultChoice, now_s: i64) -> FaultKind {
     }
 }
 
-/// What a fault is called in the figures.
+/// The name of a fault in the figures.
 fn name(choice: FaultChoice, moment: Moment) -> String {
     match moment {
         Moment::AfterEffect if choice.has_two_moments() => {
@@ -265,7 +263,7 @@ fn name(choice: FaultChoice, moment: Moment) -> String {
     }
 }
 
-/// Every kind with a count of zero: what never strikes shows.
+/// Every kind with a count of zero, so that a kind that never occurs shows.
 fn every_kind() -> Tally {
     let mut tally = Tally::default();
     for choice in FaultChoice::ALL {

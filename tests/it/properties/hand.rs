@@ -1,4 +1,4 @@
-//! What people do by hand in Anypoint, and a mirror of everything that is theirs.
+//! What people do by hand in Anypoint, and a record of everything they own.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,12 +7,12 @@ use okta_anypoint::store::Tenure;
 
 use super::history::{EMAILS, Join, Step, TEAMS, USERNAMES};
 
-/// Everything made or changed by hand, as it was left.
+/// The last state of everything made or changed by hand.
 #[derive(Clone, Default)]
 pub struct Hand {
     /// Every account that was ever made by hand.
     pub made: BTreeSet<String>,
-    /// Those of them that are there.
+    /// Those of them that still exist.
     pub accounts: BTreeMap<String, AnypointUser>,
     /// Teams that were made by hand, members left out.
     pub teams: BTreeMap<String, Team>,
@@ -21,7 +21,7 @@ pub struct Hand {
 }
 
 impl Hand {
-    /// `None` when there was nothing to do it to, or it was refused.
+    /// `None` if there was no suitable object, or Anypoint refused.
     pub fn does(
         &mut self,
         step: &Step,
@@ -29,7 +29,7 @@ impl Hand {
         owners: &HashMap<String, (String, Tenure)>,
         linked_teams: &BTreeSet<String>,
     ) -> Option<()> {
-        // Former accounts are left alone: nobody looks at them any more.
+        // Former accounts are left alone, because no look reads them any more.
         let accounts: Vec<String> = anypoint
             .users
             .keys()
@@ -38,7 +38,7 @@ impl Hand {
                     .get(*id)
                     .is_none_or(|(_, tenure)| *tenure == Tenure::Current)
             })
-            // An account that a cut-off run made and nobody linked yet is not the hand's to change.
+            // People do not change an orphaned account.
             .filter(|id| owners.contains_key(*id) || self.accounts.contains_key(*id))
             .cloned()
             .collect();

@@ -1,6 +1,5 @@
-//! Kills workers at their calls: a call has had its effect, and its answer never arrives. That is every
-//! point at which a run waits for somebody. Half of the traps count the writes to Anypoint alone, which are
-//! few among the calls and matter most.
+//! Kills workers at their calls: the call takes effect, but its answer never arrives. Calls are all the points at which
+//! a run waits. Half of the traps count only writes to Anypoint, which are few and matter most.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +10,7 @@ use crate::queued::between::Between;
 use crate::runtime_api::Lambda;
 use crate::world::World;
 
-/// The names under which the workers reach the servers, which tell whose call it is.
+/// The host names by which the workers reach the servers. They identify the caller.
 pub const HOSTS: [&str; 2] = ["127.0.0.1", "localhost"];
 
 /// One for each worker.
@@ -66,7 +65,7 @@ impl Traps {
         traps
     }
 
-    /// The worker at `at` is killed at this one of its next calls, of those that are `counted`.
+    /// Kills the worker at `at` at this one of its next `counted` calls.
     pub fn set(&self, at: usize, worker: Arc<Lambda>, counted: Counted, call: u32) {
         *self.set[at].lock().unwrap() = Some(Trap {
             worker,
@@ -76,13 +75,13 @@ impl Traps {
         });
     }
 
-    /// Takes the trap away; says whether it has killed.
+    /// Removes the trap. Returns whether it killed the worker.
     pub fn take(&self, at: usize) -> bool {
         let trap = self.set[at].lock().unwrap().take();
         trap.is_some_and(|trap| trap.is_sprung)
     }
 
-    /// The workers that were killed, by the call that was their last.
+    /// The killed workers, by their last call.
     pub fn killed(&self) -> Tally {
         self.killed.lock().unwrap().clone()
     }

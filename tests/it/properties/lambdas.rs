@@ -1,6 +1,6 @@
-//! The product as it is deployed, under a history: the hook's and the workers' binaries, SQS as moto
-//! plays it, DynamoDB Local, and trouble at both. This file plays Lambda's event source mapping: it
-//! hands batches to two workers, kills them, hands out again what was done, and what is being done.
+//! The deployed product under a history: the binaries of the hook and the workers, SQS simulated by moto, DynamoDB
+//! Local, and trouble at both. This file plays Lambda's event source mapping: it hands batches to two workers, kills
+//! them, and hands out messages again that are done or still in work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ use crate::runtime_api::{Failed, Function, Lambda, Request};
 use crate::servers;
 use crate::world::{SECRET, World};
 
-/// The service app with which some histories read Okta.
+/// The service app that some histories use for Okta.
 const CLIENT: &str = "0oaSERVICE";
 const KEY_ID: &str = "key-1";
 const SCOPES: [&str; 4] = [
@@ -36,21 +36,19 @@ const SCOPES: [&str; 4] = [
     "okta.groups.read",
     "okta.logs.read",
 ];
-/// A worker that is to be killed is killed at one of so many calls.
+/// A trap kills a worker at one of so many calls.
 const MAX_CALLS: u32 = 30;
-/// The same where only writes to Anypoint count.
+/// The same for traps that count only writes to Anypoint.
 const MAX_WRITES: u32 = 2;
-/// The time of a worker's invocation while workers are killed: little, so that the lease of one that
-/// was killed ends soon.
+/// The time of an invocation while workers are killed. It is short, so that the lease of a killed worker ends soon.
 const INVOCATION: Duration = Duration::from_secs(7);
-/// The same when all is calm: a machine so slow that a batch takes longer than the other time would
-/// kill its workers again and again.
+/// The time of an invocation without kills. On a very slow machine, the short time would kill workers again and again.
 const CALM_INVOCATION: Duration = Duration::from_secs(60);
-/// How long a message that went back stays hidden.
+/// How long a returned message stays hidden.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long a message that is out stays hidden, seconds: longer than any history.
+/// How many seconds a message in work stays hidden: longer than any history.
 const OUT: i32 = 900;
-/// The bound on everything that has to end.
+/// The limit for every wait.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// See the module.
@@ -67,7 +65,7 @@ pub struct Lambdas {
     dice: Mutex<StdRng>,
     is_troubled: AtomicBool,
     handed_out_again: AtomicUsize,
-    /// What every process has written that is gone by now.
+    /// The output of all processes that have ended.
     outputs: Mutex<Vec<String>>,
     problems: Mutex<Vec<String>>,
 }
@@ -128,7 +126,7 @@ impl Lambdas {
         }
     }
 
-    /// Sends a delivery to the hook; gives the status.
+    /// Sends a delivery to the hook. Returns the status.
     pub async fn deliver(&self, body: String) -> u64 {
         let request = Request::new("POST", "/okta")
             .header("Authorization", SECRET)
@@ -137,7 +135,7 @@ impl Lambdas {
         answer.unwrap()["statusCode"].as_u64().unwrap()
     }
 
-    /// Whether, in troubled times, something of which one in `n` happens does happen.
+    /// Draws whether an event of probability one in `n` happens. Always false without trouble.
     fn one_in(&self, n: u32) -> bool {
         self.is_troubled.load(Ordering::SeqCst) && self.dice.lock().unwrap().random_range(0..n) == 0
     }
@@ -150,7 +148,7 @@ impl Lambdas {
         }
         let two = self.queue.receive(OUT).await;
         if two.is_empty() && self.one_in(3) {
-            // Handed out again although the first is still at it; what the second says comes too late.
+            // Handed out again while the first worker still works. The second answer comes too late.
             self.handed_out_again.fetch_add(one.len(), Ordering::SeqCst);
             let (answer, _) = tokio::join!(self.invoke(0, &one), self.invoke(1, &one));
             self.take_back(&one, answer).await;
@@ -160,7 +158,7 @@ impl Lambdas {
         }
     }
 
-    /// Deletes what did not fail, and shows the rest again; without an answer that is everything.
+    /// Deletes the messages that did not fail, and shows the rest again. Without an answer, all of them.
     async fn take_back(&self, batch: &[Message], answer: Option<Value>) {
         let failed = match answer {
             Some(answer) => failed_of(&answer),
@@ -180,7 +178,7 @@ impl Lambdas {
         join_all(shown).await;
     }
 
-    /// The worker's answer; `None` when it did not get that far.
+    /// The worker's answer. `None` if it ended before.
     async fn invoke(&self, at: usize, batch: &[Message]) -> Option<Value> {
         if batch.is_empty() {
             return None;
@@ -219,7 +217,7 @@ impl Lambdas {
         }
     }
 
-    /// Trouble ends, and what is queued is worked off.
+    /// Ends the trouble, and works until the queue is empty.
     pub async fn calm(self: &Arc<Self>) {
         self.is_troubled.store(false, Ordering::SeqCst);
         for between in [&self.sqs, &self.sqs_of_hook, &self.dynamodb] {
@@ -228,7 +226,7 @@ impl Lambdas {
         self.drain().await;
     }
 
-    /// Works off what the System Log and a reconcile find; gives what they failed with.
+    /// Applies what the System Log and a reconcile find. Returns their failures.
     pub async fn run_schedules(self: &Arc<Self>) -> Vec<String> {
         let schedule = start(Function::Schedule, &self.env).await;
         let mut failures = Vec::new();
@@ -243,7 +241,7 @@ impl Lambdas {
         failures
     }
 
-    /// A reconcile while answers are wrong: it may be stopped, and what it finds is worked off later.
+    /// A reconcile during wrong answers. It may be stopped, and its findings are applied later.
     pub async fn reconcile_amid_trouble(self: &Arc<Self>) {
         let schedule = start(Function::Schedule, &self.env).await;
         let _ = schedule
@@ -263,7 +261,7 @@ impl Lambdas {
         }
     }
 
-    /// Adds what struck here.
+    /// Adds the faults that occurred here.
     pub fn count(&self, counts: &mut Counts) {
         counts.killed += self.traps.killed();
         counts.handed_out_again += self.handed_out_again.load(Ordering::SeqCst);
@@ -278,7 +276,7 @@ impl Lambdas {
         }
     }
 
-    /// What went wrong, and everything secret that went to the queue, the table or a log.
+    /// What went wrong, and every secret that reached the queue, the table or a log.
     pub fn problems(&self, world: &World) -> Vec<String> {
         let secrets = Secrets::of(world);
         let mut problems = self.problems.lock().unwrap().clone();
@@ -307,8 +305,7 @@ impl Lambdas {
     }
 }
 
-/// The environment of the worker at `at`, which tells it apart from the other by the name that it
-/// calls the servers by.
+/// The environment of the worker at `at`. The host name in its calls identifies it.
 fn env_of(at: usize, env: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
     let host = format!("http://{}:", HOSTS[at]);
     let named = env
@@ -335,7 +332,7 @@ async fn start(function: Function, env: &[(&'static str, String)]) -> Lambda {
     lambda
 }
 
-/// The variables that say what `policy` says.
+/// The variables for `policy`.
 fn settings(policy: &Policy) -> Vec<(&'static str, String)> {
     let groups = match &policy.groups {
         GroupSelection::Assigned => "assigned".to_owned(),

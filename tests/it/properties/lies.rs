@@ -1,4 +1,4 @@
-//! What is told in a lie, where, and for how long.
+//! What a lie says, where, and for how long.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ const FOREIGN: [Absence; 4] = [
     Absence::NoRoute,
     Absence::Text,
 ];
-/// Members of an Okta group show so long after they joined.
+/// How long it takes until new members of an Okta group show.
 const LATE: Duration = Duration::from_secs(10);
 
-/// How long lies last. A second look follows later than a short one began.
+/// How long lies last. A short lie ends before the second look.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub short: Duration,
@@ -26,12 +26,12 @@ pub struct Times {
 }
 
 impl Times {
-    /// Without a queue the second read follows after half a second.
+    /// Without a queue the second read comes after half a second.
     pub const INLINE: Self = Self {
         short: Duration::from_millis(350),
         long: Duration::from_millis(1_200),
     };
-    /// With `CONFIRM_SECONDS` of the binaries.
+    /// With the `CONFIRM_SECONDS` of the binaries.
     pub const QUEUED: Self = Self {
         short: Duration::from_millis(CONFIRM_SECONDS * 1_000 - 300),
         long: Duration::from_millis(CONFIRM_SECONDS * 1_500),
@@ -41,14 +41,14 @@ impl Times {
 /// How long the binaries wait until the second look.
 pub const CONFIRM_SECONDS: u64 = 2;
 
-/// Where the program is made to look.
+/// Which subject gets a look.
 #[derive(Debug, Clone)]
 pub enum Hint {
     User(String),
     Group(String),
 }
 
-/// Who can be lied about.
+/// The possible subjects of a lie.
 pub struct Someone {
     pub user: String,
     pub group: String,
@@ -59,7 +59,7 @@ pub struct Someone {
 }
 
 impl Someone {
-    /// Where a lie of this kind shows.
+    /// The paths on which a lie of this kind shows.
     pub fn hint(&self, kind: LieChoice) -> Hint {
         match kind {
             LieChoice::GroupGone
@@ -75,7 +75,7 @@ impl Someone {
     }
 }
 
-/// The lie of a step, and where it is told.
+/// The lie of a step, and its paths.
 pub fn told(step: &LieStep, someone: &Someone) -> (Remote, Fault) {
     const USER: &str = "/api/v1/users/*";
     const APP_USER: &str = "/api/v1/apps/*/users/*";

@@ -1,10 +1,8 @@
-//! Random histories: whatever people do in Okta and by hand in Anypoint, in whatever order the events
-//! come, how often, or not at all, when all is quiet Anypoint equals Okta and nothing unowned was
-//! touched.
+//! Random histories. People change Okta, and Anypoint by hand. Events come in any order, repeatedly, or not at all.
+//! When everything is quiet, Anypoint must equal Okta, and the program must not have touched anything it does not own.
 //!
-//! Each history has a seed. A failure prints it, with the shortest history that still fails;
-//! `PROPERTY_SEED=n` plays that seed alone. `PROPERTY_SECONDS=600` plays as many histories as fit,
-//! from seeds that nobody played before.
+//! Each history has a seed. A failure prints it, with the shortest history that still fails. `PROPERTY_SEED=n` plays
+//! only that seed. `PROPERTY_SECONDS=600` plays as many histories as fit, from new seeds.
 
 mod counts;
 mod faults;
@@ -30,19 +28,19 @@ use counts::Counts;
 use history::{FaultsPlayed, History, Kinds, history};
 use rig::Rig;
 
-/// Histories that are played in any case, always the same ones unless a time is given.
+/// The minimum number of histories. They are always the same, unless a time is given.
 const MIN_HISTORIES: u64 = 6;
-/// The same of those that go through the binaries, which take longer.
+/// The same for histories through the binaries, which take longer.
 const MIN_BINARIES: u64 = 2;
-/// Histories that are played at once.
+/// Concurrent histories.
 const AT_ONCE: usize = 2;
-/// How long one history may take, on a slow machine.
+/// How long one history may take on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(900);
-/// The most steps of a history, and of every fourth one that is not from a fixed seed.
+/// The maximum number of steps of a history, and of every fourth one without a fixed seed.
 const STEPS: usize = 60;
 const LONG_STEPS: usize = 400;
 
-/// Plays a history, lets it come to rest, and gives what is wrong then.
+/// Plays a history, lets it come to rest, and returns what is wrong then.
 async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     let mut rig = Rig::new(history, kinds).await;
     rig.play(&history.steps).await;
@@ -50,7 +48,7 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     rig.counts.permanent += rig.check_records().await;
 
     if !kinds.lost && rig.counts.permanent == 0 && rig.problems.is_empty() {
-        // Every event was done, so nothing may be left to do.
+        // Every event is done, so there must be nothing left to do.
         rig.let_time_pass();
         rig.world.anypoint().let_reads_catch_up();
         let before = rig.successful_writes();
@@ -87,8 +85,7 @@ async fn play(history: &History, kinds: Kinds) -> (Counts, Vec<String>) {
     (rig.counts, rig.problems)
 }
 
-/// `PROPERTY_SEED=n PROPERTY_TRACE=1` tells what the program does in the one history, without
-/// looking for a shorter one.
+/// `PROPERTY_SEED=n PROPERTY_TRACE=1` shows what the program does in that history, and does not look for a shorter one.
 fn trace() {
     use tracing_subscriber::filter::{LevelFilter, Targets};
     use tracing_subscriber::layer::SubscriberExt as _;
@@ -178,7 +175,7 @@ fn play_seed(seed: u64, kinds: Kinds, tame: fn(&mut Policy)) -> Result<Counts, S
     let config = Config {
         cases: 1,
         failure_persistence: None,
-        // A trace is of one history, not of three hundred.
+        // A trace shows one history, not three hundred.
         max_shrink_iters: if number("PROPERTY_TRACE").is_some() {
             0
         } else {
@@ -223,12 +220,12 @@ const ALL: Kinds = Kinds {
 };
 
 #[test]
-fn histories_end_in_agreement() {
+fn histories_end_in_sync() {
     property("histories", ALL, |_| {});
 }
 
 #[test]
-fn histories_with_faults_end_in_agreement() {
+fn histories_with_faults_end_in_sync() {
     let kinds = Kinds {
         faults: FaultsPlayed::All,
         ..ALL
@@ -236,10 +233,10 @@ fn histories_with_faults_end_in_agreement() {
     property("histories with faults", kinds, |_| {});
 }
 
-/// The fault campaign: through the binaries that are deployed, with faults at every remote, throttled
-/// and lost calls of the table and the queue, messages handed out again, and workers killed.
+/// The fault campaign: through the deployed binaries, with faults at every remote, throttled and lost calls to the table
+/// and the queue, repeated messages, and killed workers.
 #[test]
-fn histories_through_the_binaries_end_in_agreement() {
+fn histories_through_the_binaries_end_in_sync() {
     let kinds = Kinds {
         faults: FaultsPlayed::All,
         binaries: true,
@@ -248,7 +245,7 @@ fn histories_through_the_binaries_end_in_agreement() {
     property("histories through the binaries", kinds, |_| {});
 }
 
-/// Nothing is lost and nobody touches Anypoint by hand.
+/// No event is lost, and nobody changes Anypoint by hand.
 const EVENTS_ALONE: Kinds = Kinds {
     by_hand: false,
     usernames: false,
@@ -270,7 +267,7 @@ fn events_alone_are_enough() {
     property("events alone", EVENTS_ALONE, without_team_removal);
 }
 
-/// What was taken is done in the end, whatever strikes: no look and no schedule is needed for it.
+/// Every accepted event is applied in the end, whatever faults occur, without an extra look or schedule.
 #[test]
 fn events_through_the_binaries_are_enough() {
     let kinds = Kinds {

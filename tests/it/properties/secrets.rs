@@ -1,21 +1,20 @@
-//! What must not show in messages, items and log lines: credentials, passwords, tokens, and what tells
-//! who a person is.
+//! What messages, items and log lines must not show: credentials, passwords, tokens, and personal data.
 
 use crate::world::{SECRET, World};
 
 const OKTA_TOKEN: &str = "simulated-okta-token";
 pub const PRIVATE_KEY: &str = include_str!("../data/test-only-p256.sec1.pem");
 
-/// How every signed assertion begins, whichever field of its header comes first.
+/// The beginnings of every signed assertion, for any order of its header fields.
 const ASSERTIONS: [&str; 3] = ["eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi"];
-/// The part of every address, and a last name, in lower case.
+/// A part of every address, and a last name, in lower case.
 const PERSONAL: [&str; 2] = ["@acme.example", "drifted"];
 
-/// Everything secret that there was in a history.
+/// All secrets of a history.
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
-    /// Asked at the end: by then the passwords and tokens are known.
+    /// Collected at the end, when all passwords and tokens are known.
     pub fn of(world: &World) -> Self {
         let mut secrets = vec![
             OKTA_TOKEN.to_owned(),

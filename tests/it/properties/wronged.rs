@@ -1,9 +1,9 @@
-//! Whom Okta wanted, and when; and who lost access all the same.
+//! When Okta wanted whom, and who lost access wrongfully.
 //!
-//! A loss is wrongful when Okta wanted the account, or the membership, at every moment since the program last
-//! gave it: then no look in between can truly have seen the contrary. It is not counted where an event that announced
-//! the end earlier was still open: what is announced counts at once, and the person may have come back since.
-//! Whose account or team it was has to be beyond doubt, too. So what is counted is wrong for certain.
+//! A loss is wrongful if Okta wanted the account, or the membership, at every moment since the program last gave it.
+//! Then no look in between can have seen the contrary. A loss does not count while an earlier event that announced it
+//! is open: an announcement counts at once, and the person may have come back since. The owner of the account or team
+//! must be certain, too. So every counted loss is certainly wrong.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -15,9 +15,9 @@ use okta_anypoint::simulator::traffic::RecordedRequest;
 
 use super::model::Wish;
 
-/// Two readings of one clock may differ so far, in milliseconds.
+/// How far two readings of one clock may differ, in milliseconds.
 const CLOCK_MS: i64 = 2;
-/// Clocks of the program and of this test agree so far, in milliseconds.
+/// How far the clocks of the program and of this test may differ, in milliseconds.
 const SLACK_MS: i64 = 1_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,17 +35,17 @@ struct Span {
     to_ms: i64,
 }
 
-/// What Okta wanted, in spans of time that are rather too short than too long.
+/// What Okta wanted, in periods that are too short rather than too long.
 #[derive(Default)]
 pub struct Wanted {
     since: BTreeMap<Access, i64>,
     over: Vec<Span>,
-    /// Users of whom Okta ever said something that ends an account at the first look.
+    /// Users with an answer of Okta that ends an account at the first look.
     said: BTreeSet<String>,
 }
 
 impl Wanted {
-    /// Okta is changed: it was as noted until `before_ms`, and is like this from `now_ms` on.
+    /// Records a change in Okta: the old state lasted until `before_ms`, and the new one begins at `now_ms`.
     pub fn note(&mut self, okta: &OktaWorld, policy: &Policy, before_ms: i64, now_ms: i64) {
         let wish = Wish { okta, policy };
         let mut now = BTreeSet::new();
@@ -86,7 +86,7 @@ impl Wanted {
         }
     }
 
-    /// The users who ever were to have an account of this name.
+    /// The users who were ever to have an account with this name.
     pub fn users_of(&self, username: &str) -> BTreeSet<String> {
         let all = self
             .since
@@ -108,7 +108,7 @@ impl Wanted {
         still || self.over.iter().any(was)
     }
 
-    /// Whether Okta ever said outright, of this user, what ends an account: that, or another username.
+    /// Whether Okta ever reported a status of this user that ends the account, or another username.
     fn ever_said(&self, user: &str) -> bool {
         let of_user = |access: &&Access| matches!(access, Access::Account(of, _) if of == user);
         let over = self.over.iter().map(|span| &span.access);
@@ -117,7 +117,7 @@ impl Wanted {
     }
 }
 
-/// What is known of a history when it is over.
+/// What is known at the end of a history.
 pub struct Case<'a> {
     pub policy: &'a Policy,
     pub wanted: &'a Wanted,
@@ -132,11 +132,11 @@ pub struct Case<'a> {
     pub events: &'a [LogEvent],
     pub records: HashMap<&'a str, &'a Record>,
     pub entries: &'a [AuditEntry],
-    /// Whether Okta ever showed the past as the present: what it says then is believed at the first look.
+    /// Whether Okta ever showed old data as current, which counts at the first look.
     pub was_stale: bool,
 }
 
-/// What was taken away, and what of it wrongfully.
+/// All losses, and the wrongful ones among them.
 #[derive(Default)]
 pub struct Losses {
     pub accounts: usize,
@@ -206,8 +206,8 @@ impl Case<'_> {
         losses
     }
 
-    /// Whether the account was linked before. One whose run was cut off before that is nobody's yet: the next run
-    /// disables it until it is linked.
+    /// Whether the account was linked before. An orphaned account has no owner yet, and the next run disables it until it
+    /// is linked.
     fn was_linked(&self, account: &str, at_ms: i64) -> bool {
         self.entries.iter().any(|entry| {
             entry.at_ms < at_ms && entry.action == "link" && entry.id.as_deref() == Some(account)
@@ -268,7 +268,7 @@ impl Case<'_> {
         always && !was_said && !self.end_was_open(&user, group.as_deref(), at_ms)
     }
 
-    /// Whether an event that announces the end was still to be done.
+    /// Whether an event that announces the removal was still open.
     fn end_was_open(&self, user: &str, group: Option<&str>, at_ms: i64) -> bool {
         let of_user = [
             "application.user_membership.remove",

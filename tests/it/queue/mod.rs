@@ -1,4 +1,4 @@
-//! What every queue owes its callers: SQS as moto plays it, and the embedded one.
+//! The contract of every queue: SQS, simulated by moto, and the embedded one.
 
 mod sqlite_only;
 mod sqs_only;
@@ -19,7 +19,7 @@ use crate::servers;
 
 const HIDDEN: Duration = Duration::from_secs(60);
 
-/// A queue from both ends. SQS has a worker end in Lambda only, so the test reads it by itself.
+/// A queue with both of its ends. Only Lambda reads SQS for the worker, so the test does it here.
 #[async_trait]
 trait World: Send + Sync {
     fn queue(&self) -> &dyn Queue;
@@ -136,7 +136,7 @@ impl World for Sqlite {
     }
 
     async fn receive(&self, max: usize) -> Vec<Received> {
-        // Subject by subject, those that wait longest first, until enough is there.
+        // Subject by subject, the longest waiting first, until there are enough.
         let mut received: Vec<Received> = Vec::new();
         while received.len() < max {
             let left = max - received.len();
@@ -158,14 +158,14 @@ impl World for Sqlite {
 
 on_every!(
     queue [sqs, sqlite]
-    what_is_sent_is_received,
-    nothing_is_fine,
+    a_sent_message_is_received,
+    sending_nothing_succeeds,
     order_is_kept_within_a_subject,
-    a_message_that_is_out_holds_its_subject_back,
-    a_postponed_message_holds_its_subject_back,
+    a_message_in_work_blocks_its_subject,
+    a_postponed_message_blocks_its_subject,
     a_postponed_message_can_come_back_at_once,
     a_uuid_is_delivered_once,
-    more_than_a_batch_all_arrive,
+    messages_beyond_one_batch_all_arrive,
 );
 
 fn change(subject: &str, n: usize) -> Change {
@@ -188,7 +188,7 @@ fn received(messages: &[Received]) -> Vec<String> {
     uuids(messages.iter().map(|message| &message.change))
 }
 
-async fn what_is_sent_is_received(world: impl World) {
+async fn a_sent_message_is_received(world: impl World) {
     let sent = change("user#00u1", 1);
     world
         .queue()
@@ -203,7 +203,7 @@ async fn what_is_sent_is_received(world: impl World) {
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn nothing_is_fine(world: impl World) {
+async fn sending_nothing_succeeds(world: impl World) {
     world.queue().send(&[]).await.unwrap();
     assert!(world.receive(10).await.is_empty());
 }
@@ -234,7 +234,7 @@ async fn order_is_kept_within_a_subject(world: impl World) {
     }
 }
 
-async fn a_message_that_is_out_holds_its_subject_back(world: impl World) {
+async fn a_message_in_work_blocks_its_subject(world: impl World) {
     let sent = [
         change("user#00u1", 1),
         change("user#00u1", 2),
@@ -250,7 +250,7 @@ async fn a_message_that_is_out_holds_its_subject_back(world: impl World) {
     assert_eq!(received(&world.receive(10).await), uuids([&sent[1]]));
 }
 
-async fn a_postponed_message_holds_its_subject_back(world: impl World) {
+async fn a_postponed_message_blocks_its_subject(world: impl World) {
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue().send(&sent).await.unwrap();
     let first = world.receive(1).await;
@@ -284,11 +284,11 @@ async fn a_uuid_is_delivered_once(world: impl World) {
     world.queue().send(&twice[..1]).await.unwrap();
     let messages = world.receive(10).await;
     assert_eq!(received(&messages), uuids([&sent]));
-    // SQS remembers it when the message is done with, too; moto does not.
+    // SQS still remembers the uuid after the message is deleted. moto does not.
     assert!(world.receive(10).await.is_empty());
 }
 
-async fn more_than_a_batch_all_arrive(world: impl World) {
+async fn messages_beyond_one_batch_all_arrive(world: impl World) {
     let sent: Vec<_> = (0..105)
         .map(|n| change(&format!("user#00u{}", n % 40), n))
         .collect();

@@ -1,4 +1,4 @@
-//! What the embedded queue does besides, and what a kill leaves.
+//! What only the embedded queue does, and what a kill leaves behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ async fn hidden_messages_come_back_in_order() {
     world.clock.advance(1);
     let again = world.receive(10).await;
     assert_eq!(received(&again), uuids(&sent));
-    // The receipts of before are worth nothing now.
+    // The earlier receipts are no longer valid.
     let delete =
         async |receipt: &String| world.queue.delete_all(vec![receipt.clone()]).await.unwrap();
     assert_eq!(delete(&first[0].receipt).await, 0);
@@ -40,7 +40,7 @@ async fn hidden_messages_come_back_in_order() {
 }
 
 #[tokio::test]
-async fn forgets_uuids_after_five_minutes() {
+async fn uuids_are_forgotten_after_five_minutes() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1)];
     world.queue.send(&sent).await.unwrap();
@@ -55,7 +55,7 @@ async fn forgets_uuids_after_five_minutes() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
+async fn dead_letters_do_not_come_back_or_block_others() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     world.queue.send(&sent).await.unwrap();
@@ -77,12 +77,12 @@ async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
         .unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
     world.queue.make_dead_letter(receipt.clone()).await.unwrap();
-    // The next of the subject takes its turn.
+    // The next message of the subject is received.
     let next = world.receive(10).await;
     assert_eq!(received(&next), uuids([&sent[1]]));
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.dead, depth.in_flight, depth.waiting), (1, 1, 0));
-    // Only the one that was done in another way is forgotten, and only if it is set aside.
+    // Discarding removes only a dead letter, and only the one with this uuid.
     world
         .queue
         .discard_dead_letter(&sent[1].uuid)
@@ -100,7 +100,7 @@ async fn what_is_set_aside_does_not_come_back_and_holds_nothing_up() {
     assert_eq!((depth.waiting, depth.in_flight, depth.dead), (0, 0, 0));
 }
 
-/// Who has the secret could send a real event's uuid with another subject first.
+/// A sender with the secret could send a real event's uuid with another subject first.
 #[tokio::test]
 async fn a_uuid_is_remembered_together_with_its_subject() {
     let world = sqlite().await;
@@ -115,7 +115,7 @@ async fn a_uuid_is_remembered_together_with_its_subject() {
 }
 
 #[tokio::test]
-async fn takes_no_more_than_there_is_room_for() {
+async fn a_full_queue_refuses_messages() {
     let world = sqlite().await;
     let queue = world.queue.clone().with_room_for(3);
     let sent: Vec<_> = (0..4).map(|n| change(&format!("user#00u{n}"), n)).collect();
@@ -130,7 +130,7 @@ async fn takes_no_more_than_there_is_room_for() {
     );
     queue.send(&sent[2..3]).await.unwrap();
     assert!(queue.send(&sent[3..]).await.is_err());
-    // What is out or set aside makes room when it is gone.
+    // Messages in work and dead letters make room when they are gone.
     let out = world.receive(1).await;
     assert!(queue.send(&sent[3..]).await.is_err());
     world
@@ -152,7 +152,7 @@ fn in_memory() -> Sqlite {
     }
 }
 
-/// A new message ends the pauses of its subject's others, and of nobody else's; their receives do not count.
+/// A new message ends the pauses of its subject's other messages, and of no other subject. Those receives do not count.
 #[tokio::test]
 async fn a_new_message_ends_the_pauses_of_its_subject() {
     let world = sqlite().await;
@@ -170,7 +170,7 @@ async fn a_new_message_ends_the_pauses_of_its_subject() {
         hidden.await.unwrap();
     }
     world.clock.advance(1_000);
-    // The same uuid again is no news.
+    // A repeated uuid is not a new message.
     world.queue.send(&sent[..1]).await.unwrap();
     assert!(world.receive(10).await.is_empty());
     let removal = change("user#00u1", 4);
@@ -182,14 +182,14 @@ async fn a_new_message_ends_the_pauses_of_its_subject() {
     let messages = world.receive(10).await;
     assert_eq!(received(&messages), uuids([&sent[0], &sent[1], &removal]));
     assert!(messages.iter().all(|message| message.receive_count == 1));
-    // It is out; one more does not show it to anybody else.
+    // It is in work. A further message does not show it to another worker.
     world.queue.send(&[change("user#00u1", 5)]).await.unwrap();
     assert!(world.receive(10).await.is_empty());
 }
 
-/// A message that comes while the others are out ends the pause that they go back with, once.
+/// A message that arrives while the others are in work ends their next pause, once.
 #[tokio::test]
-async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
+async fn a_message_that_came_meanwhile_ends_the_next_pause_once() {
     let world = sqlite().await;
     let sent = [change("user#00u1", 1), change("user#00u1", 2)];
     let pause = Duration::from_secs(1_800);
@@ -209,7 +209,7 @@ async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
     let out = world.receive(10).await;
     assert_eq!(received(&out), uuids([&sent[0], &sent[1], &removal]));
     let taken_ms = START_MS + 1_000;
-    // A message that was there and was left in the queue is no news: no loop.
+    // A message that stayed in the queue is not new, so there is no loop.
     for message in out {
         let hidden = world.queue.back_off(message.receipt, pause, taken_ms);
         hidden.await.unwrap();
@@ -224,9 +224,9 @@ async fn a_message_that_came_meanwhile_lets_nobody_back_off() {
     assert_eq!(counts, [2, 2, 2]);
 }
 
-/// More messages than one look takes: those that were not taken are no news, either.
+/// More messages than one receive returns. The remaining ones are not new, either.
 #[tokio::test]
-async fn messages_that_one_look_did_not_take_let_the_others_back_off() {
+async fn messages_beyond_one_receive_do_not_end_pauses() {
     let world = sqlite().await;
     let sent = [1, 2, 3].map(|n| change("user#00u1", n));
     world.queue.send(&sent).await.unwrap();
@@ -240,11 +240,11 @@ async fn messages_that_one_look_did_not_take_let_the_others_back_off() {
     assert!(world.receive(10).await.is_empty());
 }
 
-/// Sending, receiving, postponing and deleting touch no message that only waits.
+/// Sending, receiving, postponing and deleting do not touch waiting messages.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_that_wait_slow_nothing_down() {
+async fn many_waiting_messages_slow_nothing_down() {
     let turn = async |waiting: usize| {
-        // In memory: the time that a disk takes says nothing about this.
+        // In memory, because disk time does not matter here.
         let world = in_memory();
         let ready = waiting / 2;
         for start in (0..waiting).step_by(1_000) {
@@ -254,7 +254,7 @@ async fn many_that_wait_slow_nothing_down() {
             world.queue.send(&chunk).await.unwrap();
             world.clock.advance(1);
         }
-        // One half is postponed, and stands in front of the other.
+        // One half is postponed, and sorts before the other.
         let taken = world
             .queue
             .receive_subjects(ready, 1, HIDDEN)
@@ -284,7 +284,7 @@ async fn many_that_wait_slow_nothing_down() {
     assert!(many < few * 4, "{many:?} instead of {few:?}");
 }
 
-/// A subject with many messages is not passed over while others come, and does not hold them up.
+/// A subject with many messages is not passed over while others arrive, and does not delay them.
 #[tokio::test]
 async fn every_subject_has_its_turn() {
     let world = sqlite().await;
@@ -303,7 +303,7 @@ async fn every_subject_has_its_turn() {
     let mut order = Vec::new();
     for n in 20..24 {
         world.clock.advance(1_000);
-        // More of the busy one, which must not push it back, nor the other one.
+        // More messages of the busy subject must not push back itself or the other one.
         world
             .queue
             .send(&[change("user#00uBUSY", n)])
@@ -321,9 +321,9 @@ async fn every_subject_has_its_turn() {
 
 const DAY_MS: i64 = 24 * 3_600_000;
 
-/// The clock goes back by a day: nothing waits for it to come back.
+/// The clock is set back by a day. No message waits for that day to pass.
 #[tokio::test]
-async fn a_clock_that_goes_back_hides_nothing() {
+async fn a_clock_set_back_hides_no_message() {
     let world = sqlite().await;
     let sent: Vec<_> = (1..=4)
         .map(|n| change(&format!("user#00u{n}"), n))
@@ -333,13 +333,13 @@ async fn a_clock_that_goes_back_hides_nothing() {
     let hour = Duration::from_secs(3_600);
     world.queue.postpone(&out[0].receipt, hour).await.unwrap();
     world.clock.advance(-DAY_MS);
-    // Nothing is cut that can be as it is, so this finds all three.
+    // Valid times are not cut, so this finds all three.
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 3);
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
     world.queue.send(&sent[3..]).await.unwrap();
     assert_eq!(world.receive(10).await.len(), 4);
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
-    // What was sent before is remembered for five minutes, not for a day.
+    // Earlier messages are remembered for five minutes, not for a day.
     world.clock.advance(5 * 60_000);
     world.queue.send(&sent[..1]).await.unwrap();
     let depth = world.queue.depth().await.unwrap();
@@ -347,7 +347,7 @@ async fn a_clock_that_goes_back_hides_nothing() {
 }
 
 #[tokio::test]
-async fn a_clock_that_goes_forward_loses_nothing() {
+async fn a_clock_set_forward_loses_no_message() {
     let world = sqlite().await;
     let sent: Vec<_> = (1..=3)
         .map(|n| change(&format!("user#00u{n}"), n))
@@ -365,7 +365,7 @@ async fn a_clock_that_goes_forward_loses_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_waits_is_woken() {
+async fn a_waiting_receiver_is_woken() {
     let world = sqlite().await;
     let long = Duration::from_secs(60);
     let begun = std::time::Instant::now();
@@ -383,7 +383,7 @@ async fn whoever_waits_is_woken() {
 }
 
 #[tokio::test]
-async fn knows_how_full_it_is() {
+async fn the_queue_reports_how_full_it_is() {
     let world = sqlite().await;
     assert_eq!(world.queue.depth().await.unwrap(), Default::default());
     world.queue.send(&[change("user#00u1", 1)]).await.unwrap();
@@ -436,10 +436,10 @@ async fn workers_never_share_a_subject() {
     }
 }
 
-/// Set in the process that the test below starts from itself and kills, and nowhere else.
+/// Set only in the child process that the test below starts and kills.
 const VICTIM: &str = "OKTA_ANYPOINT_TEST_QUEUE_FILE";
 
-/// Sends until it is killed. Says each uuid once it is durable.
+/// Sends until it is killed. Prints each uuid once it is durable.
 async fn send_without_end(file: &std::path::Path) {
     use std::io::Write as _;
     let database = Database::open(file).unwrap();
@@ -454,7 +454,7 @@ async fn send_without_end(file: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_kill_loses_nothing_that_was_acknowledged() {
+async fn a_kill_loses_no_acknowledged_message() {
     use std::io::{BufRead as _, BufReader};
     if let Some(file) = std::env::var_os(VICTIM) {
         return send_without_end(file.as_ref()).await;
@@ -464,7 +464,7 @@ async fn a_kill_loses_nothing_that_was_acknowledged() {
     let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
         .args([
             "--exact",
-            "queue::sqlite_only::a_kill_loses_nothing_that_was_acknowledged",
+            "queue::sqlite_only::a_kill_loses_no_acknowledged_message",
             "--nocapture",
         ])
         .env(VICTIM, &file)

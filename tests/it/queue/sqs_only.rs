@@ -1,4 +1,4 @@
-//! What SQS can do to a sender.
+//! How SQS can fail for a sender.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::{change, sqs};
 use crate::servers;
 
 #[tokio::test]
-async fn bodies_hold_ids_only() {
+async fn message_bodies_hold_ids_only() {
     let world = sqs().await;
     let sent = change("user#00u1", 1);
     world.queue.send(std::slice::from_ref(&sent)).await.unwrap();
@@ -32,7 +32,7 @@ async fn bodies_hold_ids_only() {
 }
 
 #[tokio::test]
-async fn a_missing_sqs_queue_is_named() {
+async fn a_missing_sqs_queue_is_named_in_the_failure() {
     let client = servers::sqs().await;
     let url = format!("{}/123456789012/no-such-queue.fifo", servers::moto_url());
     let queue = SqsQueue::new(client, &url, Duration::from_secs(5));
@@ -47,7 +47,7 @@ async fn a_missing_sqs_queue_is_named() {
 }
 
 #[tokio::test]
-async fn a_silent_sqs_is_retryable_within_the_bound() {
+async fn a_silent_sqs_fails_in_time_and_is_retryable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let client = aws_sdk_sqs::Client::new(&servers::config(&url).await);
@@ -66,9 +66,9 @@ async fn a_silent_sqs_is_retryable_within_the_bound() {
     );
 }
 
-/// SQS may take part of a batch. The rest is sent again, in order, and only the rest.
+/// SQS may accept part of a batch. The queue sends only the rest again, in order.
 #[tokio::test]
-async fn a_partly_taken_batch_is_completed() {
+async fn a_partly_accepted_batch_is_completed() {
     use axum::{Json, Router, extract::State, routing::post};
     use serde_json::{Value, json};
     use std::sync::Mutex;
@@ -122,7 +122,7 @@ async fn a_partly_taken_batch_is_completed() {
     .collect();
     assert_eq!(*calls.lock().unwrap(), due);
 
-    // With no time for another round it fails, and may be sent again.
+    // Without time for another round it fails, and is retryable.
     let hasty = SqsQueue::new(client, &queue_url, Duration::from_millis(30));
     let failure = hasty.send(&sent).await.unwrap_err();
     assert!(failure.is_retryable(), "{failure}");

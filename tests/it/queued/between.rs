@@ -1,4 +1,4 @@
-//! Stands between a program and an AWS server: notes every call, passes it on, or plays a fault.
+//! Stands between a program and an AWS server. It records every call, and passes it on or plays a fault.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,13 +27,13 @@ pub struct Call {
 pub enum Mood {
     /// They pass.
     Fine,
-    /// They are refused with 503.
+    /// The server refuses them with 503.
     Down,
-    /// They are never answered.
+    /// The server never answers.
     Hangs,
-    /// Of each batch that is sent, only every second entry is taken.
+    /// The server accepts only every second entry of a batch.
     TakesHalf,
-    /// Of each batch that is sent, only the first entry is taken, and none of a single one.
+    /// The server accepts only the first entry of a batch, and no entry of a batch of one.
     TakesNoLast,
 }
 
@@ -46,9 +46,9 @@ enum Strike {
     Unavailable,
     /// The connection breaks before it is done.
     Dropped,
-    /// It is done, and the answer says that it failed: its repetition meets its own effect.
+    /// It is done, but the answer says that it failed. The repetition meets the effect of the first.
     AnswerLost,
-    /// It is done, and the connection breaks within the answer.
+    /// It is done, but the connection breaks within the answer.
     AnswerCut,
     /// It takes its time.
     Slow,
@@ -70,7 +70,7 @@ impl Strike {
         Self::Partly,
     ];
 
-    /// What it is called in figures.
+    /// Its name in the figures.
     fn name(self) -> &'static str {
         match self {
             Self::Throttled => "throttled",
@@ -87,10 +87,10 @@ impl Strike {
 
 /// How long a slow answer takes.
 const PAUSE: Duration = Duration::from_millis(60);
-/// What a conditional write is counted as that the table refused.
+/// The name in the figures for a conditional write that the table refused.
 const CONDITION_LOST: &str = "conditional check lost";
 
-/// Told of every call: the host that was asked, and the operation.
+/// Gets every call: its host and its operation.
 type Watcher = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 struct Shared {
@@ -137,7 +137,7 @@ impl Between {
         *self.shared.mood.lock().unwrap() = mood;
     }
 
-    /// From now on one call of five is struck, as `seed` draws it.
+    /// From now on one call of five fails, drawn from `seed`.
     pub fn trouble(&self, seed: u64) {
         *self.shared.trouble.lock().unwrap() = Some(StdRng::seed_from_u64(seed));
         let mut struck = self.shared.struck.lock().unwrap();
@@ -151,13 +151,13 @@ impl Between {
         *self.shared.trouble.lock().unwrap() = None;
     }
 
-    /// How many calls were struck, by the kind of the strike, also those that never came, and
-    /// conditional writes that were refused.
+    /// The number of calls that failed, by kind of fault, including kinds that never came. And the conditional writes that
+    /// the table refused.
     pub fn struck(&self) -> BTreeMap<&'static str, usize> {
         self.shared.struck.lock().unwrap().clone()
     }
 
-    /// Calls `watcher` with each call once it is done and before it is answered.
+    /// Calls `watcher` after each call is done and before it is answered.
     pub fn on_call(&self, watcher: impl Fn(&str, &str) + Send + Sync + 'static) {
         *self.shared.watcher.lock().unwrap() = Some(Arc::new(watcher));
     }
@@ -177,7 +177,7 @@ impl Between {
         of_it.map(|call| call.body).collect()
     }
 
-    /// The batches that were sent; not the empty one that opens the connection.
+    /// The batches that were sent, without the empty one that opens the connection.
     pub fn sent(&self) -> Vec<Value> {
         let mut batches = self.of("SendMessageBatch");
         batches.retain(|body| body["Entries"].as_array().is_some_and(|e| !e.is_empty()));
@@ -215,7 +215,7 @@ impl Shared {
         (status, bytes)
     }
 
-    /// Passes on the entries that `takes`, and reports the others as failed.
+    /// Passes on the entries for which `takes` is true, and reports the others as failed.
     async fn partly(
         &self,
         headers: &HeaderMap,
@@ -260,7 +260,7 @@ async fn pass(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes
         operation: operation.clone(),
         body: read.clone(),
     });
-    // The empty batch that opens the connection has no entries to choose from.
+    // The empty batch that opens the connection has no entries.
     let is_send = operation == "SendMessageBatch" && read["Entries"].is_array();
     let mood = *shared.mood.lock().unwrap();
     let failed = |status, kind: &str| (status, json!({"__type": kind}).to_string().into());
@@ -325,7 +325,7 @@ fn in_halves(first: Bytes, second: io::Result<Bytes>) -> Body {
     Body::from_stream(stream::once(async { Ok(first) }).chain(stream::once(second)))
 }
 
-/// How the service says that there are too many calls.
+/// The service's answer to too many calls.
 fn throttled(target: &str) -> &'static str {
     if target.starts_with("DynamoDB") {
         "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"

@@ -12,7 +12,7 @@ use super::{LONG, Message, Scene, batch_event, failed_of};
 use crate::runtime_api::Failed;
 use crate::tenant::eventually;
 
-/// The time of an invocation that is cut off; the least that a worker begins work with is less.
+/// The time of an invocation that is cut off. It is more than the minimum with which a worker begins.
 const SHORT: Duration = Duration::from_secs(7);
 
 fn now_ms() -> i64 {
@@ -27,7 +27,7 @@ async fn one_message(scene: &Scene, visibility: i32) -> (String, Vec<Message>) {
     (ann, scene.received(visibility).await)
 }
 
-/// A message of the same user as `message`, as SQS would hand it out after that one.
+/// A message of the same user as `message`, which SQS would hand out after it.
 fn later_message(user: &str, message: &Message) -> Message {
     let uuid = uuid::Uuid::new_v4().to_string();
     let published = "2026-03-02T09:15:04.120Z";
@@ -56,13 +56,13 @@ async fn killed_in_a_create(moment: Moment) {
     let (cut_off, ()) = tokio::join!(scene.work(&first, &batch, SHORT), killed);
     assert!(matches!(cut_off, Err(Failed::Exited(_))), "{cut_off:?}");
 
-    // The lease: as long as the invocation may still run, plus at most 10 s.
+    // The lease lasts as long as the invocation may still run, plus at most 10 s.
     let record = scene.record(&batch[0].uuid()).await;
     assert_eq!((record.status, record.attempts), (Status::InProgress, 1));
     let lease_ms = record.lease_until_ms.unwrap() - began_ms;
     assert!((7_000..=17_000).contains(&lease_ms), "{lease_ms} ms");
 
-    // Before it is over, nobody does it, nor what comes after it.
+    // Until the lease ends, no worker handles this message or the ones after it.
     scene.forget_traffic();
     let later = later_message(&ann, &batch[0]);
     let event = batch_event(&[batch[0].clone(), later.clone()]);
@@ -72,9 +72,9 @@ async fn killed_in_a_create(moment: Moment) {
     let later = scene.ledger.record(&later.uuid()).await.unwrap();
     assert_eq!(
         later, None,
-        "nobody claims while another run has the subject"
+        "no run claims while another run has the subject"
     );
-    // That set the message's time-out; here the nine seconds go on instead.
+    // In SQS that would set the message's time-out. Here the nine seconds continue.
     let show = async {
         let lease_over = || now_ms() > record.lease_until_ms.unwrap();
         eventually("the lease is over", lease_over).await;
@@ -97,19 +97,19 @@ async fn killed_in_a_create(moment: Moment) {
 }
 
 #[tokio::test]
-async fn killed_before_the_create_had_its_effect() {
+async fn a_kill_before_the_create_takes_effect_makes_one_account() {
     killed_in_a_create(Moment::BeforeEffect).await;
 }
 
 #[tokio::test]
-async fn killed_after_the_create_had_its_effect() {
+async fn a_kill_after_the_create_takes_effect_makes_one_account() {
     killed_in_a_create(Moment::AfterEffect).await;
 }
 
-/// The visibility time-out ends while the first worker is still at it: the second one gives the
-/// message back and does nothing; what comes back later is acknowledged.
+/// The visibility time-out ends while the first worker still works. The second one gives the message back without work,
+/// and acknowledges it when it comes back later.
 #[tokio::test]
-async fn a_visibility_that_ends_in_the_middle() {
+async fn a_visibility_timeout_during_the_work_has_one_effect() {
     let scene = Scene::new().await;
     let (first, second) = tokio::join!(scene.worker(), scene.worker());
     let (_, batch) = one_message(&scene, 1).await;
@@ -130,7 +130,7 @@ async fn a_visibility_that_ends_in_the_middle() {
             before,
             "a busy message reads nothing"
         );
-        // Hidden until the lease is over, which is nearly the minute that the first one may take.
+        // Hidden until the lease ends, which is nearly the minute that the first worker has.
         let set = scene.sqs.of("ChangeMessageVisibility");
         let pause = set[0]["VisibilityTimeout"].as_i64().unwrap();
         assert!((50..=150).contains(&pause), "{pause} s");
@@ -141,7 +141,7 @@ async fn a_visibility_that_ends_in_the_middle() {
     let (answer, again) = tokio::join!(answer, second_run);
     assert_eq!(failed_of(&answer.unwrap()), Vec::<String>::new());
     assert_eq!(scene.accounts("ann"), (1, 1));
-    // The first one's receipt is not the last: its deletion may come to nothing, and the message back.
+    // The first worker's receipt is outdated, so its deletion may fail and the message may come back.
     scene.forget_traffic();
     scene.show(&again[0]).await;
     let later = scene.received(60).await;
@@ -149,13 +149,13 @@ async fn a_visibility_that_ends_in_the_middle() {
     assert_eq!(
         scene.calls().len(),
         0,
-        "what is done is acknowledged, nobody is asked"
+        "a done event is acknowledged without a call"
     );
     assert_eq!(scene.record(&batch[0].uuid()).await.attempts, 1);
     assert_eq!(scene.depth().await, (0, 0));
 }
 
-/// The same message at two workers at the same instant.
+/// Two workers get the same message at the same instant.
 #[tokio::test]
 async fn two_workers_on_one_message_have_one_effect() {
     let scene = Scene::new().await;

@@ -1,4 +1,4 @@
-//! Failures: what goes back to the queue, for how long, and what is recorded.
+//! Failures: what goes back to the queue, for how long, and what the records say.
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::Status;
@@ -9,7 +9,7 @@ use super::{APP, LONG, Message, Scene, batch_event, failed_of};
 use crate::runtime_api::Lambda;
 use crate::tenant::eventually;
 
-/// Every call about a user is refused with 429 and this `Retry-After`.
+/// Okta answers every call about a user with 429 and this `Retry-After`.
 fn refuse(scene: &Scene, user: &str, retry_after: &str) {
     let kind = FaultKind::Status {
         code: 429,
@@ -41,7 +41,7 @@ async fn a_retryable_failure_waits_longer_each_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, mut message) = one_message(&scene, &hook).await;
-    // It asks for more than the invocation has, so that the worker does not try again by itself.
+    // The pause is longer than the invocation, so the worker does not retry by itself.
     let kind = FaultKind::Status {
         code: 400,
         headers: Vec::new(),
@@ -68,7 +68,7 @@ async fn a_retryable_failure_waits_longer_each_time() {
             (Status::Failed, Some(Class::Retryable))
         );
         assert_eq!(record.attempts as usize, time + 1);
-        // It was received for one second; the queue holds it back for longer than that.
+        // The test received it with a time-out of one second. The queue hides it for longer.
         assert_eq!(
             (scene.receive(1).await.len(), scene.depth().await),
             (0, (0, 1))
@@ -80,7 +80,7 @@ async fn a_retryable_failure_waits_longer_each_time() {
 }
 
 #[tokio::test]
-async fn what_the_remote_asked_for_is_honoured() {
+async fn a_retry_after_header_is_honoured() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, message) = one_message(&scene, &hook).await;
@@ -118,16 +118,16 @@ async fn a_permanent_failure_is_recorded_with_advice_and_leaves_the_queue() {
     assert!(error.contains("What to do:"), "{error}");
     assert!(scene.anypoint.traffic().writes().is_empty());
 
-    // Delivered again by SQS, it is acknowledged; nobody is asked.
+    // If SQS delivers it again, the worker acknowledges it without a call.
     scene.forget_traffic();
     let answer = worker.invoke(batch_event(&batch), LONG).await.unwrap();
     assert_eq!((failed_of(&answer), scene.calls().len()), (Vec::new(), 0));
     assert_eq!(scene.record(&event.uuid).await.attempts, 1);
 }
 
-/// It is JSON all the same, and Lambda hands it on.
+/// The message is still JSON, so Lambda hands it on.
 #[tokio::test]
-async fn half_a_surrogate_pair_is_the_problem_of_its_message_alone() {
+async fn half_a_surrogate_pair_fails_only_its_own_message() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, event) = scene.assigned("ann");
@@ -180,10 +180,10 @@ async fn an_unreadable_message_is_recorded_and_leaves_the_queue() {
     assert_eq!(scene.calls().len(), 0);
 }
 
-/// Contract §6: what goes back is exactly what a retry may heal, and any later message of the same
-/// subject, also one that would only be acknowledged. What came before it does not go back.
+/// Contract §6: a retryable message goes back, and so does every later message of the same subject, even one that would
+/// only be acknowledged. Earlier messages do not go back.
 #[tokio::test]
-async fn only_what_comes_after_a_failure_goes_back_with_it() {
+async fn only_later_messages_of_the_subject_go_back_with_a_failure() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -211,9 +211,9 @@ async fn only_what_comes_after_a_failure_goes_back_with_it() {
     assert_eq!(scene.record(&done.uuid()).await.status, Status::Done);
 }
 
-/// Out of reach of the table nothing is done and everything goes back, in time to say so.
+/// With the table out of reach the worker does nothing, and all messages go back in time.
 #[tokio::test]
-async fn without_the_table_everything_goes_back_in_time() {
+async fn an_unreachable_table_returns_all_messages_in_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (_, message) = one_message(&scene, &hook).await;
@@ -240,7 +240,7 @@ async fn without_the_table_everything_goes_back_in_time() {
 }
 
 #[tokio::test]
-async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
+async fn a_lasting_retryable_failure_ends_in_the_dead_letter_queue() {
     /// Fewer than `maxReceiveCount` in `template.yaml`, to be quicker.
     const MAX_RECEIVES: usize = 10;
     let scene = Scene::new().await;
@@ -272,7 +272,7 @@ async fn what_stays_retryable_is_kept_in_the_dead_letter_queue() {
         (Status::Failed, Some(Class::Retryable), MAX_RECEIVES)
     );
 
-    // The cause is gone; the message is moved back, as "start DLQ redrive" does.
+    // The cause is fixed. The message moves back, as with "start DLQ redrive".
     scene.okta.traffic().remove_fault(fault);
     scene
         .send_raw(&format!("user#{ann}"), "redrive", &kept[0].body)

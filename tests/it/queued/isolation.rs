@@ -1,4 +1,4 @@
-//! One subject's trouble is its own: panics, hangs, and results that come too late.
+//! Trouble stays with its subject: panics, hangs, and late results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::world::{APP, World, embedded};
 const TIME: Duration = Duration::from_secs(20);
 type Answer<T> = Result<T, Failure>;
 
-/// Panics as soon as anybody asks what the table says of one user.
+/// Panics when the table is read for one user.
 struct PanicsFor(OktaUserId, Arc<dyn Store>);
 
 #[async_trait]
@@ -204,13 +204,13 @@ async fn only_the_bad_one_goes_back(
 }
 
 #[tokio::test]
-async fn a_panic_in_the_work_on_a_subject_is_its_own() {
+async fn a_panic_fails_only_its_own_subject() {
     let world = World::new().await;
     let (bob, changes) = three(&world).await;
     let store = Arc::new(PanicsFor(bob, world.table.store.clone()));
     let (broken, _) = worker(&world, world.table.ledger.clone(), store);
     only_the_bad_one_goes_back(&world, &broken, &changes, TIME).await;
-    // It was recorded, so that the next try need not wait for a lease; without the panic's words.
+    // The record has the failure, without the panic's message, so that the next try does not wait for a lease.
     let record = world
         .table
         .ledger
@@ -234,7 +234,7 @@ async fn a_panic_in_the_work_on_a_subject_is_its_own() {
 }
 
 #[tokio::test]
-async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
+async fn a_panic_or_hang_at_the_table_fails_only_its_own_subject() {
     for (way, time) in [(Way::Panics, TIME), (Way::Hangs, Duration::from_secs(6))] {
         let world = World::new().await;
         let (bob, changes) = three(&world).await;
@@ -244,8 +244,8 @@ async fn a_panic_or_a_hang_at_the_table_is_its_subjects_own() {
     }
 }
 
-/// A worker whose lease ended by another one's clock: the other takes over, looks, and finishes. What
-/// the late one writes is refused, counted, and its message goes back: the ledger decides.
+/// A worker's lease has ended by another worker's clock. The other one takes over, looks and finishes. The ledger
+/// refuses and counts the late worker's result, and the message goes back.
 #[tokio::test]
 async fn a_late_result_is_refused_and_counted() {
     let database = Database::in_memory().unwrap();
@@ -290,7 +290,7 @@ async fn a_late_result_is_refused_and_counted() {
             .count()
     };
     assert_eq!((count(&of_late), count(&of_other)), (1, 0));
-    // Redelivered, it is a duplicate.
+    // The redelivery is a duplicate.
     let verdicts = late
         .run(&changes, Reason::Delivery, Deadline::within(TIME))
         .await;

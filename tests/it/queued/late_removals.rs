@@ -1,4 +1,4 @@
-//! Who is told of a side that refuses everybody, and of a removal that is late.
+//! The metrics of a side that refuses everything, and of a late removal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +30,7 @@ fn change(user: &str, event_type: &str, age_ms: i64) -> Change {
     }
 }
 
-/// What one run counts: the metric and its dimension.
+/// The metrics of one run, with their dimension.
 async fn counted(world: &World, change: Change, policy: Policy) -> Vec<(String, String)> {
     let metrics = Arc::new(Metrics::new("test"));
     let mut ports = world.ports.clone();
@@ -58,7 +58,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn a_side_that_refuses_is_told_by_its_name() {
+async fn a_refusing_side_is_counted_by_name() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     for (side, traffic, path) in [
@@ -87,10 +87,10 @@ async fn a_side_that_refuses_is_told_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_late_removal_is_told_by_its_cause() {
+async fn a_late_removal_is_counted_by_cause() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
-    // She was assigned long before.
+    // She was assigned long ago.
     let lease = crate::world::lease(&*world.table.ledger, &ann, Duration::from_secs(60)).await;
     let forgets = Conclusion {
         memo: Memo::Write(None),
@@ -99,7 +99,7 @@ async fn a_late_removal_is_told_by_its_cause() {
     world.table.ledger.conclude(lease, forgets).await.unwrap();
     let removal = || change(&ann, "application.user_membership.remove", 11 * MINUTE);
 
-    // There is a user, and the user's groups are not.
+    // The user exists, but the user's groups are missing.
     let no_groups = Fault::not_found("/api/v1/users/*/groups", Absence::Service);
     world.okta.traffic().inject(no_groups);
     let told = counted(&world, removal(), Policy::default()).await;

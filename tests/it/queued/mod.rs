@@ -1,6 +1,6 @@
-//! The asynchronous path on its real parts: the hook's binary, SQS as moto plays it, the worker's
-//! binary, DynamoDB Local, both simulators. The test plays Lambda's event source mapping: it receives
-//! a batch, invokes the worker, and deletes what did not fail.
+//! The asynchronous path on its real parts: the binaries of the hook and the worker, SQS simulated by moto, DynamoDB
+//! Local, and both simulators. The test plays Lambda's event source mapping: it receives a batch, invokes the worker,
+//! and deletes the messages that did not fail.
 
 pub mod between;
 mod claims;
@@ -33,7 +33,7 @@ use between::Between;
 use queue::TestQueue;
 
 pub const HOOK_SECRET: &str = "planted-hook-secret";
-/// How long an invocation of the worker may run, where the test does not care.
+/// How long an invocation of the worker may run if it does not matter to the test.
 pub const LONG: Duration = Duration::from_secs(60);
 /// The bound on waiting for a condition.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -97,7 +97,7 @@ impl Scene {
             ("AWS_ENDPOINT_URL_SQS", self.sqs.url().to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.url().to_owned()),
             ("QUEUE_URL", self.queue.url.clone()),
-            // The most that can be asked for; nothing personal may show even then.
+            // The most detailed level. Even then no personal data may show.
             ("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()),
             ("RUST_LOG", "trace".to_owned()),
         ]);
@@ -119,7 +119,7 @@ impl Scene {
         self.inline_hook_with(&[]).await
     }
 
-    /// The same with other settings in place of these.
+    /// The receiver with some settings replaced.
     pub async fn inline_hook_with(&self, others: &[(&'static str, String)]) -> Lambda {
         let mut env = self.remotes();
         env.retain(|(name, _)| {
@@ -166,7 +166,7 @@ impl Scene {
         (user, events[0].clone())
     }
 
-    /// A dead-letter queue, to which a message goes after it was received `most_receives` times in vain.
+    /// A dead-letter queue for messages that failed `most_receives` times.
     pub async fn dead_letters(&self, most_receives: usize) -> String {
         let client = &self.queue.client;
         let queue = client
@@ -201,7 +201,7 @@ impl Scene {
         self.queue.receive_from(queue_url, visibility).await
     }
 
-    /// Waits until there is something to receive.
+    /// Waits until it receives messages.
     pub async fn received(&self, visibility: i32) -> Vec<Message> {
         let begun = Instant::now();
         loop {
@@ -226,8 +226,8 @@ impl Scene {
         call.message_body(body).send().await.unwrap();
     }
 
-    /// As the event source mapping does: invokes, deletes what did not fail; gives the uuids that went
-    /// back.
+    /// Does what the event source mapping does: invokes the worker and deletes the messages that did not fail. Returns the
+    /// uuids that went back.
     pub async fn work(
         &self,
         worker: &Lambda,
@@ -245,7 +245,7 @@ impl Scene {
         Ok(back.map(Message::uuid).collect())
     }
 
-    /// The same for messages that hold no change: all of them have to be acknowledged.
+    /// Works on messages that hold no change. The worker must acknowledge all of them.
     pub async fn work_raw(&self, worker: &Lambda, batch: &[Message]) {
         let answer = worker.invoke(batch_event(batch), LONG).await.unwrap();
         assert_eq!(failed_of(&answer), Vec::<String>::new());
@@ -259,7 +259,7 @@ impl Scene {
         self.ledger.records(&Filter::default()).await.unwrap()
     }
 
-    /// Receives and works until nothing can be received; gives the batches' sizes.
+    /// Receives and works until the queue is empty. Returns the sizes of the batches.
     pub async fn drain(&self, worker: &Lambda) -> Vec<usize> {
         let mut sizes = Vec::new();
         loop {
@@ -274,7 +274,7 @@ impl Scene {
         }
     }
 
-    /// Messages that wait, and messages that are out or postponed.
+    /// The number of waiting messages, and of those in work or postponed.
     pub async fn depth(&self) -> (u32, u32) {
         self.queue.depth().await
     }
@@ -288,7 +288,7 @@ impl Scene {
         self.store.user_link(&user).await.unwrap()
     }
 
-    /// Accounts of that name; creations that Anypoint was asked for.
+    /// The number of accounts with that name, and of create requests to Anypoint.
     pub fn accounts(&self, username: &str) -> (usize, usize) {
         let world = self.anypoint.world();
         let named = world
@@ -330,7 +330,7 @@ pub fn batch_event(batch: &[Message]) -> Value {
     json!({"Records": records})
 }
 
-/// The message ids that an answer gives back.
+/// The message ids that an answer returns to the queue.
 pub fn failed_of(answer: &Value) -> Vec<String> {
     let failures = answer["batchItemFailures"].as_array().unwrap();
     let ids = failures

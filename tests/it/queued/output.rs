@@ -1,5 +1,4 @@
-//! What the programs say: metrics in the embedded format, JSON log lines, nothing personal, and which
-//! settings are missing.
+//! The output of the programs: metrics in the embedded format, JSON log lines, no personal data, and missing settings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,8 +10,8 @@ use super::{APP, LONG, Scene, batch_event};
 use crate::planted::check;
 use crate::runtime_api::{Failed, Function, Lambda};
 
-/// The metrics in an output, `NAME[SECOND DIMENSION]` to value; each line is checked against the
-/// embedded metric format.
+/// The metrics in an output, from `NAME[SECOND DIMENSION]` to value. Checks each line against the embedded metric
+/// format.
 fn metrics(lambda: &Lambda) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for line in lambda.stdout().lines() {
@@ -50,7 +49,7 @@ fn metrics(lambda: &Lambda) -> BTreeMap<String, u64> {
     found
 }
 
-/// Every line is one JSON object, and holds nothing that was planted, nor what `more` names.
+/// Checks that every line is one JSON object without planted text, and without the texts in `more`.
 fn check_words(lambda: &Lambda, more: &[String]) {
     for line in lambda.output().lines() {
         let read: Result<serde_json::Map<String, Value>, _> = serde_json::from_str(line);
@@ -59,10 +58,9 @@ fn check_words(lambda: &Lambda, more: &[String]) {
     }
 }
 
-/// A story with everything in it, at the highest log level: creation, groups, changes, failures of
-/// both classes, unreadable messages.
+/// A complete story at the highest log level: creates, groups, changes, failures of both classes, unreadable messages.
 #[tokio::test]
-async fn nothing_personal_shows_anywhere() {
+async fn no_output_of_the_functions_holds_personal_data() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let secret = scene.anypoint.world().client_secret.clone();
@@ -181,7 +179,7 @@ async fn everything_is_counted_in_the_embedded_metric_format() {
     let batch = scene.received(60).await;
     scene.work(&worker, &batch, LONG).await.unwrap();
 
-    // A thread of its own reads what they write: to the end only once they have ended.
+    // A separate thread reads their output. It has the whole output only after they have ended.
     hook.kill9();
     worker.kill9();
     let of_hook = metrics(&hook);
@@ -208,7 +206,7 @@ async fn everything_is_counted_in_the_embedded_metric_format() {
 
 /// Contract §2: one message that names every variable at fault, before any work is taken.
 #[tokio::test]
-async fn missing_settings_are_all_named_and_the_program_ends() {
+async fn the_program_names_all_missing_settings_and_ends() {
     let engine = [
         "OKTA_ORG_URL",
         "OKTA_APP_ID",
@@ -251,10 +249,10 @@ async fn missing_settings_are_all_named_and_the_program_ends() {
     }
 }
 
-/// However exactly `RUST_LOG` names the crates that the functions are built of, and their modules, they print no
-/// request and no answer: a secret that is read from Secrets Manager shows nowhere.
+/// The functions log no request and no answer, even if `RUST_LOG` names their crates and modules exactly. A secret read
+/// from Secrets Manager shows nowhere.
 #[tokio::test]
-async fn no_crate_can_be_asked_for_its_details() {
+async fn log_filters_cannot_enable_details_of_crates() {
     let lock = include_str!("../../../Cargo.lock");
     let crates = lock.lines().filter_map(|line| line.strip_prefix("name = "));
     let directives: Vec<String> = crates

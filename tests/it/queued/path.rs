@@ -1,4 +1,4 @@
-//! What becomes of events when nothing goes wrong.
+//! The way of events when nothing goes wrong.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{APP, LONG, Scene};
 
 #[tokio::test]
-async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
+async fn a_delivery_reaches_anypoint_through_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -35,7 +35,7 @@ async fn a_delivery_waits_in_the_queue_and_then_reaches_anypoint() {
 
 /// Contract §6: "Messages of one subject in one batch are served by one look".
 #[tokio::test]
-async fn ten_changes_of_a_user_are_one_look() {
+async fn ten_changes_of_a_user_cause_one_look() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, event) = scene.assigned("ann");
@@ -52,15 +52,15 @@ async fn ten_changes_of_a_user_are_one_look() {
     }
 }
 
-/// One subject that cannot be served goes back whole and in order; the others of the batch are done.
+/// All messages of a failing subject go back in order. The others of the batch are done.
 #[tokio::test]
-async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
+async fn a_subject_keeps_its_order_and_fails_alone() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let (ann, first) = scene.assigned("ann");
     let (_, other) = scene.assigned("bob");
     let second = scene.hint(&ann);
-    // Only ann is refused: her look asks Okta for her by her id.
+    // Only ann's look fails: it asks Okta for her id.
     let fault = scene.okta.traffic().inject(Fault::status(
         &format!("/api/v1/users/{ann}"),
         400,
@@ -80,7 +80,7 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
         assert_eq!(record.status, Status::Failed);
     }
 
-    // Nothing of ann comes before its time, also not what comes later.
+    // No message of ann comes early, not even a later one.
     let third = scene.hint(&ann);
     assert_eq!(
         scene.deliver(&hook, std::slice::from_ref(&third)).await,
@@ -105,9 +105,9 @@ async fn order_is_kept_within_a_subject_and_a_bad_subject_fails_alone() {
     assert_eq!(scene.record(&first.uuid).await.attempts, 2);
 }
 
-/// Work that a group finds for its members is queued as `reconcile`, under fresh uuids, and recorded.
+/// Changes that a look at a group finds for its members are queued as `reconcile` with fresh uuids, and recorded.
 #[tokio::test]
-async fn the_members_of_a_group_follow_through_the_queue() {
+async fn the_members_of_a_group_reach_the_team_through_the_queue() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let users: Vec<String> = ["ann", "bob", "eve"]
@@ -159,9 +159,9 @@ async fn the_members_of_a_group_follow_through_the_queue() {
     }
 }
 
-/// Anypoint takes the writes of an organization one after the other; a worker does not press it.
+/// Anypoint handles the writes of an organization one by one, so a worker limits its concurrency.
 #[tokio::test]
-async fn a_few_subjects_are_worked_on_at_a_time() {
+async fn the_worker_limits_the_subjects_at_a_time() {
     let scene = Scene::new().await;
     let (hook, worker) = tokio::join!(scene.hook(), scene.worker());
     let events: Vec<_> = (0..10)
@@ -169,7 +169,7 @@ async fn a_few_subjects_are_worked_on_at_a_time() {
         .collect();
     assert_eq!(scene.deliver(&hook, &events).await, 204);
     scene.anypoint.traffic().clear();
-    // Long enough for the subjects to meet.
+    // Long enough for the subjects to overlap.
     scene
         .anypoint
         .traffic()

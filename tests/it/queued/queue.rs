@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Message;
 use crate::servers;
 
-/// A queue of its own for one test.
+/// A queue for one test.
 #[derive(Clone)]
 pub struct TestQueue {
     pub client: aws_sdk_sqs::Client,
@@ -68,7 +68,7 @@ impl TestQueue {
         call.receipt_handle(&message.receipt).send().await.unwrap();
     }
 
-    /// Messages that wait, and messages that are out or postponed.
+    /// The number of waiting messages, and of those in work or postponed.
     pub async fn depth(&self) -> (u32, u32) {
         let call = self.client.get_queue_attributes().queue_url(&self.url);
         let answer = call

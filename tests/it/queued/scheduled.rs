@@ -1,4 +1,4 @@
-//! The third binary beside the other two: what a scheduled task finds goes through the same queue.
+//! The schedule's binary beside the other two: its findings go through the same queue.
 
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::{Value, json};
@@ -20,12 +20,12 @@ fn enabled(scene: &Scene, username: &str) -> Vec<bool> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_tasks_find_goes_through_the_queue() {
+async fn the_findings_of_the_tasks_go_through_the_queue() {
     let scene = Scene::new().await;
     let (schedule, worker) = (scene.schedule().await, scene.worker().await);
     let (user, lost) = scene.assigned("ann");
 
-    // Okta never delivered it: the System Log has it.
+    // Okta never delivered it, but the System Log has it.
     let summary = run(&schedule, json!({"task": "catch_up"})).await;
     assert_eq!(summary["outcome"], "completed", "{summary}");
     scene.drain(&worker).await;
@@ -33,7 +33,7 @@ async fn what_the_tasks_find_goes_through_the_queue() {
     assert!(scene.link(&user).await.is_some());
     assert_eq!(scene.record(&lost.uuid).await.attempts, 1);
 
-    // Disabled by hand: a report says so and changes nothing, an apply has it repaired.
+    // Disabled by hand: a report says so and changes nothing. An apply repairs it.
     let account = scene.link(&user).await.unwrap().anypoint_id;
     scene.anypoint.world().disable(account.as_str()).unwrap();
     let summary = run(&schedule, json!({"task": "reconcile", "mode": "report"})).await;
@@ -55,7 +55,7 @@ async fn what_the_tasks_find_goes_through_the_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
+async fn a_stopped_run_is_an_error_of_the_function() {
     let scene = Scene::new().await;
     let (schedule, worker) = (scene.schedule().await, scene.worker().await);
     scene.assigned("ann");
@@ -86,7 +86,7 @@ async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
         let Failed::Function(error) = failed else {
             panic!("{event}: {failed:?}");
         };
-        // What the Lambda console shows as the error's type.
+        // The Lambda console shows this as the error's type.
         assert_eq!(error["errorType"], name, "{event}");
         let message = error["errorMessage"].as_str().unwrap();
         assert!(message.contains(words), "{event}: {message}");
@@ -111,7 +111,7 @@ async fn a_run_that_may_not_go_on_is_an_error_of_the_function() {
     }
     assert_eq!(scene.depth().await, (0, 0));
 
-    // The next run starts afresh.
+    // The next run starts from the beginning.
     scene.anypoint.traffic().remove_fault(fault);
     run(&schedule, json!({"task": "reconcile"})).await;
     scene.drain(&worker).await;

@@ -35,7 +35,7 @@ async fn queued(scene: &Scene) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn ten_events_take_one_call_and_nothing_else() {
+async fn ten_events_take_one_sqs_call() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     scene.sqs.forget();
@@ -50,7 +50,7 @@ async fn ten_events_take_one_call_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn without_sqs_the_answer_is_503_and_the_retry_loses_nothing() {
+async fn without_sqs_the_answer_is_503_and_the_retry_completes_the_delivery() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     let events = events(&scene, 10);
@@ -68,7 +68,7 @@ async fn without_sqs_the_answer_is_503_and_the_retry_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_partly_taken_batch_is_completed() {
+async fn a_partly_accepted_batch_is_completed() {
     let scene = Scene::new().await;
     let hook = scene.hook().await;
     let events = events(&scene, 10);
@@ -83,7 +83,7 @@ async fn a_partly_taken_batch_is_completed() {
     assert_eq!(
         sizes,
         [10, 5, 2, 1],
-        "only what was not taken is sent again"
+        "only the refused entries are sent again"
     );
     let all = queued(&scene).await;
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
@@ -104,7 +104,7 @@ async fn a_batch_that_stays_incomplete_is_a_503_and_the_retry_completes_it() {
     assert_eq!((all.len(), all.into_iter().collect()), (10, uuids(&events)));
 }
 
-/// Without a queue the table and Anypoint are what the first delivery waits for.
+/// Without a queue, the first delivery waits for the table and Anypoint.
 #[tokio::test]
 async fn an_inline_hook_opens_its_connections_before_the_first_delivery() {
     let scene = Scene::new().await;

@@ -1,4 +1,4 @@
-//! A 404 is an absence only when the service itself gave it.
+//! A 404 means an absence only when the service itself sent it.
 
 use http::Method;
 use okta_anypoint::failure::{Cause, Class, Failure};
@@ -10,9 +10,9 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::GATEWAYS_404;
 use crate::world::{APP, World, soon};
 
-/// Before, each of these disabled the account and the event was done.
+/// Before, each of these disabled the account, and the event counted as done.
 #[tokio::test]
-async fn a_gateways_404_in_place_of_okta_disables_nobody() {
+async fn a_404_of_a_gateway_before_okta_disables_nobody() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let devs = world.pushed_group("Devs").await;
@@ -32,10 +32,9 @@ async fn a_gateways_404_in_place_of_okta_disables_nobody() {
     }
 }
 
-/// An announcement is believed at the first look, so only the code of Okta's own 404 stands between a gateway and an
-/// account.
+/// An announced removal counts at the first look. So only the error code tells Okta's own 404 from a gateway's.
 #[tokio::test]
-async fn a_gateways_404_does_not_show_what_an_event_announced() {
+async fn a_404_of_a_gateway_does_not_confirm_an_event() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -52,7 +51,7 @@ async fn a_gateways_404_does_not_show_what_an_event_announced() {
         assert_eq!(world.deliver(&forged).await, 503, "{body}");
         assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
         world.okta.traffic().remove_fault(fault);
-        // Okta shows the assignment, whatever was announced.
+        // Okta shows the assignment, whatever the event announced.
         world.look_again(&ann).await;
         assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
     }
@@ -60,7 +59,7 @@ async fn a_gateways_404_does_not_show_what_an_event_announced() {
 
 /// Before, the suspension was recorded as done while the account stayed enabled.
 #[tokio::test]
-async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
+async fn a_404_of_a_gateway_before_anypoint_does_not_complete_a_suspension() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -77,10 +76,10 @@ async fn a_gateways_404_in_place_of_anypoint_does_not_end_a_suspension() {
     }
 }
 
-/// As above, while the organization can be read: Anypoint marks its own 404 by nothing, so the list of accounts has to
-/// agree.
+/// As above, but the organization is readable. Nothing marks Anypoint's own 404, so the list of accounts has to confirm
+/// it.
 #[tokio::test]
-async fn a_404_for_an_account_that_is_listed_does_not_end_a_suspension() {
+async fn a_404_for_a_listed_account_does_not_complete_a_suspension() {
     for body in GATEWAYS_404 {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -101,9 +100,9 @@ async fn a_404_for_an_account_that_is_listed_does_not_end_a_suspension() {
     }
 }
 
-/// "Gone" is a success of a delete and of a removal only when Anypoint itself says so.
+/// A 404 to a delete or a removal is a success only when Anypoint itself sent it.
 #[tokio::test]
-async fn a_gateways_404_of_a_write_is_no_success() {
+async fn a_404_of_a_gateway_to_a_write_is_no_success() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let team = TeamId::parse("0b0e2f5c-0000-4000-8000-00000000dead").unwrap();
@@ -134,9 +133,9 @@ async fn a_gateways_404_of_a_write_is_no_success() {
         .unwrap();
 }
 
-/// Both services' own 404s stay answers, and the organization is read once for all of a look.
+/// The services' own 404s still count as answers, and a look reads the organization only once.
 #[tokio::test]
-async fn the_services_own_404_is_an_absence() {
+async fn a_404_of_the_service_itself_is_an_absence() {
     let world = World::new().await;
     let nobody = OktaUserId::parse("00unobody").unwrap();
     assert!(
@@ -166,9 +165,9 @@ async fn the_services_own_404_is_an_absence() {
     assert_eq!(reads.iter().filter(|call| call.status == 404).count(), 8);
 }
 
-/// An account that was deleted by hand is made again, as before.
+/// The program still creates an account again that was deleted by hand.
 #[tokio::test]
-async fn an_account_deleted_by_hand_is_made_again() {
+async fn an_account_deleted_by_hand_is_created_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");

@@ -1,4 +1,4 @@
-//! One odd 4xx puts no work aside for good: permanent is only what the service itself refuses of a write.
+//! One odd 4xx does not fail a change for good. Only the service's own refusal of a write is permanent.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ const ODD: [u16; 17] = [
     400, 402, 405, 406, 408, 409, 410, 411, 413, 415, 418, 421, 422, 423, 425, 451, 499,
 ];
 const GATEWAY: &str = "<html>400 Bad Request</html>";
-/// Anypoint's own refusals, of its validation and of a business rule.
+/// Anypoint's own refusals: one by its validation, one by a business rule.
 const OWN: [&str; 2] = [
     r#"{"errors":[{"type":"json","keyword":"pattern","dataPath":".firstName","message":"no"}]}"#,
     r#"{"status":400,"message":"no"}"#,
 ];
 
-/// Delivers events while one call is answered oddly: they end done, at once or when they come back.
+/// Delivers events while one call gets an odd answer. They end as done, at once or on the retry.
 async fn survives(world: &World, traffic: &Traffic, odd: Fault, events: &[LogEvent]) {
     let what = format!("{odd:?}");
     let fault = traffic.inject(odd.once());
@@ -38,9 +38,9 @@ async fn survives(world: &World, traffic: &Traffic, odd: Fault, events: &[LogEve
     }
 }
 
-/// Before: `failed permanent value_refused`, and the account stayed as it was for good.
+/// Before: `failed permanent value_refused`, and the account never changed again.
 #[tokio::test]
-async fn an_odd_status_of_a_read_or_a_write_passes() {
+async fn an_odd_status_of_a_read_or_write_is_retried() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -73,9 +73,9 @@ async fn an_odd_status_of_a_read_or_a_write_passes() {
     }
 }
 
-/// Before: permanent; and a 409 to a removal was taken for "not a member".
+/// Before: permanent, and a 409 to a removal counted as "not a member".
 #[tokio::test]
-async fn an_odd_status_of_a_membership_passes() {
+async fn an_odd_status_of_a_membership_is_retried() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -102,7 +102,7 @@ async fn an_odd_status_of_a_membership_passes() {
 
 /// Before: `username_taken`, for good.
 #[tokio::test]
-async fn an_odd_status_of_a_creation_passes() {
+async fn an_odd_status_of_a_create_is_retried() {
     let world = World::new().await;
     let anypoint = world.anypoint.traffic();
     for code in ODD {
@@ -121,9 +121,9 @@ async fn an_odd_status_of_a_creation_passes() {
     }
 }
 
-/// What is optional is not given up for one odd answer either.
+/// One odd answer does not drop optional values, either.
 #[tokio::test]
-async fn an_odd_status_costs_neither_phone_nor_mail() {
+async fn an_odd_status_loses_neither_phone_nor_mail() {
     let world = World::new().await;
     let anypoint = world.anypoint.traffic();
     for code in [400, 405] {
@@ -148,7 +148,7 @@ async fn an_odd_status_costs_neither_phone_nor_mail() {
     assert_eq!(world.anypoint().mails.len(), 2);
 }
 
-/// Before: a 404 that passed was taken for "gone", and the team stayed.
+/// Before: a temporary 404 counted as "gone", and the team stayed.
 #[tokio::test]
 async fn a_404_of_a_removal_is_confirmed_by_a_read() {
     let world = World::new().await;
@@ -171,7 +171,7 @@ async fn a_404_of_a_removal_is_confirmed_by_a_read() {
     anypoint.delete_team(&team, soon()).await.unwrap();
 }
 
-/// The opposite: the service itself refuses a value. A read has none.
+/// The opposite: the service itself refuses a value. Only writes have values.
 #[tokio::test]
 async fn the_services_own_refusal_of_a_value_is_permanent() {
     for body in OWN {
@@ -204,17 +204,17 @@ async fn the_services_own_refusal_of_a_value_is_permanent() {
     }
 }
 
-/// The opposite: how Anypoint's own 409 looks is not documented, so one that stays is believed whatever it says, if it
-/// is JSON. Any other may be a gateway's: it fails with the same cause, and is retried.
+/// The opposite: Anypoint does not document its own 409, so a lasting one counts if its body is JSON. Any other may come
+/// from a gateway: it fails with the same cause, and is retried.
 #[tokio::test]
-async fn a_lasting_conflict_of_a_creation_is_a_taken_name() {
+async fn a_lasting_conflict_of_a_create_is_a_taken_name() {
     for body in ["", "Conflict", GATEWAY, r#"{"message":"taken"}"#, OWN[0]] {
         let class = match serde_json::from_str::<serde_json::Value>(body) {
             Ok(_) => Class::Permanent,
             Err(_) => Class::Retryable,
         };
         let world = World::new().await;
-        // Somebody is there, so that the scope is not in doubt.
+        // One user exists, so the scope is not in doubt.
         world.assigned_user("ben").await;
         let taken = Fault::status("/users", 409, body).on(Method::POST);
         world.anypoint.traffic().inject(taken);

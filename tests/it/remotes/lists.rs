@@ -1,4 +1,4 @@
-//! Lists end only where they say so.
+//! A list ends only where its links say so.
 
 use http::Method;
 use okta_anypoint::failure::{Cause, Failure};
@@ -23,7 +23,7 @@ struct Org {
     users: Vec<String>,
 }
 
-/// `people` who are assigned to the app and in one group; pages have at most `page` entries.
+/// `people` assigned users in one group. Pages have at most `page` entries.
 async fn org(people: usize, page: Option<usize>) -> Org {
     let options = OktaOptions {
         page_cap: page,
@@ -58,9 +58,9 @@ impl Org {
     }
 }
 
-/// Before, the first page was taken for all: members were removed.
+/// Before, the first page counted as the whole list, and members were removed.
 #[tokio::test]
-async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
+async fn a_readable_next_link_is_followed_and_any_other_is_an_error() {
     let org = org(5, Some(2)).await;
     for links in [Links::RawByte, Links::NoBracket] {
         let fault = org
@@ -78,9 +78,9 @@ async fn a_next_link_in_doubt_is_an_error_and_a_readable_one_is_followed() {
     assert_eq!(org.members().await.unwrap(), 5);
 }
 
-/// Before, a circle was followed for 10,000 requests.
+/// Before, the client followed a circle for 10,000 requests.
 #[tokio::test]
-async fn a_circle_is_an_error_at_its_first_repetition() {
+async fn circular_next_links_are_an_error_at_the_first_repetition() {
     let org = org(5, Some(2)).await;
     org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::Circle)));
@@ -109,9 +109,9 @@ async fn a_circle_is_an_error_at_its_first_repetition() {
     assert!(world.anypoint.traffic().count(&Method::GET, "/users") <= 8);
 }
 
-/// A group whose list ends badly loses nobody.
+/// A group with a broken list loses nobody.
 #[tokio::test]
-async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
+async fn an_incomplete_list_removes_nobody_from_a_team() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     for name in ["ann", "ben", "cat"] {
@@ -142,7 +142,7 @@ async fn a_list_that_ends_badly_takes_nobody_out_of_a_team() {
 }
 
 #[tokio::test]
-async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
+async fn pages_without_the_embedded_users_are_completed_by_single_reads() {
     let org = org(5, Some(2)).await;
     org.traffic
         .inject(Fault::new("/users", FaultKind::Links(Links::DropExpand)));
@@ -158,7 +158,7 @@ async fn pages_that_lost_what_was_to_be_embedded_are_asked_for_it() {
 
 /// Before, it never ended.
 #[tokio::test]
-async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
+async fn a_page_that_fails_with_500_is_requested_in_smaller_sizes() {
     let org = org(120, None).await;
     let fault = org
         .traffic
@@ -173,13 +173,13 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
             .len(),
         120
     );
-    // The small page that works is kept: 200 and 100 twice each, then three pages of 50; for the app 500,
-    // 250, 125 and 62, then 31.
+    // The client keeps the page size that works. For the group: 200 and 100 twice each, then three pages of 50. For the
+    // app: 500, 250, 125 and 62, then 31.
     org.traffic.clear();
     assert_eq!(org.members().await.unwrap(), 120);
     assert_eq!(org.traffic.count(&Method::GET, "/users"), 7);
     org.traffic.remove_fault(fault);
-    // What is 500 in every size ends as what it is.
+    // A 500 at every page size ends as a failure.
     org.traffic.inject(Fault::status("/users", 500, "{}"));
     org.traffic.clear();
     let failure = org.members().await.unwrap_err();
@@ -211,12 +211,12 @@ async fn large_pages_that_are_500_are_asked_for_in_smaller_ones() {
     );
 }
 
-/// Before, one attribute of another type made the whole page unreadable.
+/// Before, one attribute of the wrong type made the whole page unreadable.
 #[tokio::test]
-async fn one_entry_that_cannot_be_read_is_its_own_problem() {
+async fn an_unreadable_entry_of_okta_does_not_spoil_its_list() {
     let org = org(5, Some(2)).await;
     let odd = &org.users[3];
-    // An attribute that is not text: the user counts, without it.
+    // An attribute that is not text: the user counts without it.
     let fault = Fault::changed("/users", Some(odd), "/profile/lastName", json!(["a", "b"]));
     let fault = org.traffic.inject(fault);
     let members = org
@@ -241,7 +241,7 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
     );
     org.traffic.remove_fault(fault);
 
-    // Something that is needed: known by its id, and the others are there.
+    // A required attribute: the entry is known by its id, and the others are complete.
     let fault = Fault::changed("/users", Some(odd), "/status", json!(7));
     let fault = org.traffic.inject(fault);
     let members = org
@@ -256,7 +256,7 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
     assert!(failure.to_string().contains(odd.as_str()), "{failure}");
     org.traffic.remove_fault(fault);
 
-    // No id: the list is not complete.
+    // Without an id the list is incomplete.
     let fault = Fault::removed("/users", Some(odd), "/id");
     org.traffic.inject(fault);
     let members = org
@@ -273,7 +273,7 @@ async fn one_entry_that_cannot_be_read_is_its_own_problem() {
 }
 
 #[tokio::test]
-async fn the_same_of_accounts() {
+async fn an_unreadable_account_does_not_spoil_its_list() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let account = world.account_id("ann");
@@ -304,7 +304,7 @@ async fn the_same_of_accounts() {
         accounts.whole().unwrap_err();
         traffic.remove_fault(fault);
     }
-    // A name of another type is no name, and does not keep anybody from being disabled.
+    // A name of the wrong type counts as missing, and does not prevent disabling the account.
     traffic.inject(Fault::changed(
         "/users",
         Some(&account),
@@ -317,7 +317,7 @@ async fn the_same_of_accounts() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
 }
 
-/// Two teams of two people; a third joins the first group, and a second leaves it.
+/// Two teams of two people. A third person joins the first group, and the second leaves it.
 struct Teams {
     world: World,
     devs: String,
@@ -350,9 +350,9 @@ async fn teams() -> Teams {
     }
 }
 
-/// Before, one such entry kept the whole group from being done.
+/// Before, one such entry blocked the whole group.
 #[tokio::test]
-async fn a_groups_team_follows_beside_an_odd_entry() {
+async fn a_team_follows_its_group_despite_an_unreadable_entry() {
     for (is_okta, path, pointer) in [
         (true, "/api/v1/groups/*/users", "/status"),
         (
@@ -370,12 +370,12 @@ async fn a_groups_team_follows_beside_an_odd_entry() {
         };
         let fault = Fault::changed(path, Some(&id), pointer, json!(7));
         remote.inject(fault);
-        // A member of whom nothing could be read is left to their own look.
+        // An unreadable member is left to a look at that user.
         world.deliver(&teams.events).await;
         assert_eq!(world.team("Ops"), "ben cat", "{path}");
         remote.remove_all_faults();
 
-        // Without an id, whoever is to join joins; nobody leaves, and that is told.
+        // With an entry without an id, new members join and nobody leaves. The record says so.
         let other = if is_okta { teams.cat.clone() } else { id };
         let fault = Fault::removed(path, Some(&other), "/id");
         remote.inject(fault);
@@ -393,9 +393,9 @@ async fn a_groups_team_follows_beside_an_odd_entry() {
     }
 }
 
-/// The same of a user's look: the user's groups, the account's teams, and neighbours in a search.
+/// The same for a look at a user: the user's groups, the account's teams, and other accounts in a search.
 #[tokio::test]
-async fn a_user_follows_beside_an_odd_entry() {
+async fn a_user_look_works_despite_an_unreadable_entry() {
     let world = World::new().await;
     let [devs, ops, qa] = [
         world.pushed_group("Devs").await,
@@ -428,7 +428,7 @@ async fn a_user_follows_beside_an_odd_entry() {
     world.okta.traffic().remove_all_faults();
     world.anypoint.traffic().remove_all_faults();
 
-    // Everything that a search finds is odd, and none of it is the account that is looked for.
+    // All results of a search are unreadable, and none is the account in question.
     let ben = world.user("ben");
     world
         .anypoint()
@@ -446,7 +446,7 @@ async fn a_user_follows_beside_an_odd_entry() {
     world.anypoint.traffic().remove_all_faults();
     assert_eq!(world.account("ben"), "ben Example - enabled");
 
-    // One of it is: Anypoint does not make a second.
+    // One of them is, and Anypoint does not create a second.
     world
         .anypoint()
         .add_user("cat", "cat", "Example", "cat@acme.example")

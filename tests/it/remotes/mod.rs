@@ -8,7 +8,7 @@ mod refusals;
 mod throttling;
 mod values;
 
-/// What gateways answer in the place of a service.
+/// Answers of gateways in place of a service.
 const GATEWAYS_404: [&str; 5] = [
     "",
     "{}",

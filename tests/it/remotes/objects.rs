@@ -1,4 +1,4 @@
-//! An answer about another object, or one that does not show what was written, is no answer.
+//! An answer about another object, or one that does not show the written values, does not count.
 
 use http::Method;
 use okta_anypoint::failure::{Cause, Class};
@@ -13,7 +13,7 @@ use crate::world::{APP, World, soon};
 
 const NO_JSON: &str = "<html>Sign in</html>";
 
-/// Delivers events to a world where an answer is wrong: they fail as unreadable, and come back.
+/// Delivers events to a world with a wrong answer. They fail as unreadable, and are retried.
 async fn unreadable(world: &World, traffic: &Traffic, fault: FaultId, events: &[LogEvent]) {
     assert_eq!(world.deliver(events).await, 503);
     assert!(traffic.fired(fault) > 0);
@@ -36,7 +36,7 @@ fn page(body: &str) -> FaultKind {
     }
 }
 
-/// Before: the account was given the other one's state, and the team the other group's name.
+/// Before: the account got the other one's state, and the team got the other group's name.
 #[tokio::test]
 async fn an_answer_about_another_object_is_unreadable() {
     let world = World::new().await;
@@ -110,9 +110,9 @@ async fn the_assignment_of_a_group_is_an_object_with_its_id() {
     );
 }
 
-/// Before: the link named the stranger's account, and unassigning disabled the stranger.
+/// Before: the link named somebody else's account, and unassigning disabled it.
 #[tokio::test]
-async fn a_creation_that_is_answered_with_another_account_is_not_linked_to_it() {
+async fn an_account_in_the_answer_to_another_create_is_not_linked() {
     let world = World::new().await;
     let stranger = world
         .anypoint()
@@ -141,7 +141,7 @@ async fn a_creation_that_is_answered_with_another_account_is_not_linked_to_it() 
     assert_eq!(world.account("ernie"), "Ernie Extern - enabled");
 }
 
-/// What the answers to writes may look like.
+/// Possible answers to writes.
 async fn disabled_by(body: &str) -> (World, Vec<LogEvent>, FaultId) {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
@@ -178,7 +178,7 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
         assert_eq!(world.deliver(&events).await, 204);
         assert_eq!(world.account("ann"), "ann Example - disabled", "{body}");
     }
-    // An empty answer is as good as the account itself.
+    // An empty answer counts like the account itself.
     for body in ["", r#"{"id":"ANN","enabled":false}"#] {
         let (world, events, _) = disabled_by(body).await;
         assert_eq!(world.deliver(&events).await, 204, "{body}");
@@ -191,7 +191,7 @@ async fn an_answer_that_does_not_confirm_the_write_is_no_success() {
 }
 
 #[tokio::test]
-async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
+async fn names_and_phone_that_differ_in_the_answer_are_sent_again() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let path = format!(
@@ -214,7 +214,7 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
     assert_eq!(traffic.fired(fault), 1);
     assert_eq!(world.account("ann"), "Anna Example - enabled");
 
-    // White space and the notation of a phone number do not count.
+    // Differences in white space and in the notation of a phone number do not count.
     let call = |phone: &str| {
         let change = [("mobilePhone", phone.into())];
         world.okta_does(|okta| okta.update_profile(&ann, &change))
@@ -225,14 +225,14 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(traffic.fired(fault), 1);
 
-    // A phone number that is not shown is sent once more.
+    // A phone number missing in the answer is sent once more.
     let events = call("+49 30 5678");
     let fault = traffic.inject(answer(json!({"phoneNumber": "+49301234"})).once());
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(traffic.fired(fault), 1);
     assert_eq!(world.account("ann"), "Anna Example +49 30 5678 enabled");
 
-    // It never blocks.
+    // The phone number never blocks the rest.
     let events = call("+49 30 9999");
     let fault = traffic.inject(answer(json!({"phoneNumber": "+49301234"})));
     assert_eq!(world.deliver(&events).await, 204);
@@ -240,9 +240,9 @@ async fn names_and_phone_that_the_answer_shows_otherwise_are_sent_once_more() {
     assert_eq!(world.record(&events[0]).await.status, Status::Done);
 }
 
-/// Memberships and teams: neither a sign-in page nor other JSON confirms anything.
+/// Memberships and teams: a sign-in page or other JSON confirms nothing.
 #[tokio::test]
-async fn a_page_in_place_of_a_confirmation_changes_nothing() {
+async fn a_web_page_instead_of_a_confirmation_changes_nothing() {
     let world = World::new().await;
     let devs = world.pushed_group("Devs").await;
     let ann = world.assigned_user("ann").await;
@@ -332,9 +332,10 @@ async fn oktas_answers_to_writes_confirm_them_or_fail() {
     okta.create_staged_user(&new, soon()).await.unwrap();
 }
 
-/// Before: `permanent username_invalid`. What is missing or empty is not what Okta says; an invalid name is.
+/// Before: `permanent username_invalid`. A missing or empty name is an incomplete answer. Only an invalid name is
+/// permanent.
 #[tokio::test]
-async fn an_app_user_without_a_username_passes_and_an_invalid_one_is_permanent() {
+async fn an_app_user_without_a_username_is_retried_and_an_invalid_one_fails() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let path = format!("/api/v1/apps/{APP}/users/{ann}");

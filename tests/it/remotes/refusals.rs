@@ -1,4 +1,4 @@
-//! Refused credentials and rights: asked once more, then told, and back when the side is well.
+//! Refused credentials and rights: the client asks once more, then reports the refusal, and recovers with the side.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ fn tokens(traffic: &Traffic) -> usize {
 
 /// Before: failed for good at the first 403, and at the first 401 of an API token.
 #[tokio::test]
-async fn one_refusal_that_passes_is_survived_on_every_page() {
+async fn a_temporary_refusal_is_survived_on_every_page() {
     let (org, group, clients) = org().await;
     for okta in &clients {
         for (status, code) in [
@@ -74,9 +74,9 @@ async fn one_refusal_that_passes_is_survived_on_every_page() {
     }
 }
 
-/// Before: the token was used to its own end.
+/// Before: the client used the token until it expired.
 #[tokio::test]
-async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
+async fn a_token_that_expires_with_403_is_renewed_between_pages() {
     let (org, group, [_, okta]) = org().await;
     okta.list_group_members(&group, soon()).await.unwrap();
     org.okta.traffic().clear();
@@ -98,10 +98,10 @@ async fn a_token_that_dies_as_403_is_renewed_between_two_pages() {
     );
 }
 
-/// A refusal that lasts ends as a retryable failure with its cause and advice, and no token is asked for
-/// again and again.
+/// A lasting refusal ends as a retryable failure with its cause and advice. The client does not request tokens again
+/// and again.
 #[tokio::test]
-async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
+async fn a_lasting_refusal_is_reported_without_a_token_loop() {
     for (status, code, cause) in [
         (401, "E0000011", Cause::RefusedCredentials),
         (403, "E0000005", Cause::RefusedCredentials),
@@ -125,16 +125,16 @@ async fn a_lasting_refusal_is_told_and_asks_for_no_tokens_in_a_loop() {
                 "{} tokens",
                 tokens(org.okta.traffic())
             );
-            // The side's own question is refused as well: it is not about that user.
+            // The side refuses the general check, too, so the refusal is not about that user.
             let app = OktaAppId::parse(APP).unwrap();
             assert!(okta.check_app(&app, soon()).await.unwrap_err().is_refusal());
         }
     }
 }
 
-/// A right that is missing for one user says nothing about the side.
+/// A missing right for one user says nothing about the side.
 #[tokio::test]
-async fn a_refusal_about_one_user_leaves_the_side_in_order() {
+async fn a_refusal_about_one_user_does_not_count_against_the_side() {
     let (org, _, clients) = org().await;
     org.okta
         .traffic()
@@ -147,9 +147,9 @@ async fn a_refusal_about_one_user_leaves_the_side_in_order() {
     }
 }
 
-/// Before: an event of the minutes in which a credential is wrong needed a replay by hand.
+/// Before: an event that came while a credential was wrong needed a replay by hand.
 #[tokio::test]
-async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
+async fn an_event_during_wrong_credentials_is_retried() {
     for (status, code) in [(401, "E0000011"), (403, "E0000005"), (403, "E0000006")] {
         let world = World::new().await;
         let ann = world.user("ann");
@@ -170,19 +170,19 @@ async fn an_event_of_a_minute_with_wrong_credentials_comes_back() {
 
 /// The same at Anypoint, where a missing scope is 401 or 403.
 #[tokio::test]
-async fn anypoints_refusals_are_asked_once_more_and_come_back() {
+async fn a_refusal_of_anypoint_is_confirmed_once_and_then_retried() {
     for status in [401, 403] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
         let anypoint = &world.ports.anypoint;
         let traffic = world.anypoint.traffic();
-        // One that passes.
+        // A temporary one.
         traffic.inject(Fault::status("/users", status, "").once());
         world
             .when(|okta| okta.update_profile(&ann, &[("firstName", "Anna".into())]))
             .await;
         assert_eq!(world.account("ann"), "Anna Example - enabled");
-        // One that lasts.
+        // A lasting one.
         let fault = traffic.inject(Fault::status("/accounts/api/organizations", status, ""));
         world.forget_traffic();
         for _ in 0..4 {
@@ -204,10 +204,10 @@ async fn anypoints_refusals_are_asked_once_more_and_come_back() {
     }
 }
 
-/// The secret of the connected app is wrong for a while: two requests for a token, and then a few seconds
-/// of quiet whoever asks.
+/// The secret of the connected app is wrong for a while. The client requests a token twice, then waits a few seconds,
+/// whatever calls come.
 #[tokio::test]
-async fn a_refused_sign_in_is_not_tried_in_a_loop() {
+async fn a_refused_sign_in_is_not_repeated_in_a_loop() {
     let world = World::new().await;
     world.anypoint().client_secret = "rotated".to_owned();
     world.forget_traffic();
@@ -217,15 +217,15 @@ async fn a_refused_sign_in_is_not_tried_in_a_loop() {
         assert!(answer.unwrap_err().is_refusal());
     }
     assert_eq!(tokens(world.anypoint.traffic()), 2);
-    // Then it is tried again, and heals by itself.
+    // Then the client tries again, and recovers by itself.
     world.anypoint().client_secret = "simulated-secret".to_owned();
     pass(Duration::from_secs(5)).await;
     anypoint.check_organization(soon()).await.unwrap();
 }
 
-/// Before, a refusal that had passed kept a token that died soon after from being renewed, for a minute.
+/// Before, after a temporary refusal the client did not renew an expired token for a minute.
 #[tokio::test]
-async fn a_token_that_dies_after_a_refusal_that_passed_is_renewed() {
+async fn a_token_that_expires_after_a_temporary_refusal_is_renewed() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let traffic = world.anypoint.traffic();
@@ -241,14 +241,14 @@ async fn a_token_that_dies_after_a_refusal_that_passed_is_renewed() {
         assert!(anypoint.list_teams(soon()).await.unwrap_err().is_refusal());
     }
     traffic.remove_fault(fault);
-    // One operation works again, the other was not asked since.
+    // One operation works again. The other has not been called since.
     anypoint.check_organization(soon()).await.unwrap();
     world.anypoint().revoke_tokens();
     anypoint.check_organization(soon()).await.unwrap();
     world.anypoint().revoke_tokens();
     anypoint.list_accounts(soon()).await.unwrap();
 
-    // The opposite: a scope that one operation lacks asks for no token each time, whatever others do.
+    // The opposite: an operation without its scope does not request a token each time, whatever others do.
     traffic.clear();
     traffic.inject(Fault::status(
         "/accounts/api/organizations/*/teams",

@@ -1,4 +1,4 @@
-//! Anypoint out of calls for this minute, as its knowledge base shows it.
+//! Anypoint's rate limit for a minute is used up, as its knowledge base describes it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use okta_anypoint::simulator::fault::Fault;
 
 use crate::world::World;
 
-/// Before, a call gave up after six attempts within three seconds, so that a reconcile of more teams than
-/// Anypoint takes calls in a minute could never end.
+/// Before, a call failed after six attempts within three seconds. A reconcile with more teams than Anypoint allows calls
+/// in a minute could never end.
 #[tokio::test]
-async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
+async fn calls_beyond_the_rate_limit_wait_for_the_next_window() {
     let world = World::new().await;
     let traffic = world.anypoint.traffic();
     traffic.inject(Fault::call_budget(20, Duration::from_secs(5)));
     let anypoint = &world.ports.anypoint;
     world.forget_traffic();
     let deadline = Deadline::within(Duration::from_secs(60));
-    // Eight at a time, as a reconcile reads.
+    // Eight at a time, like a reconcile.
     for _ in 0..6 {
         let calls = (0..8).map(|_| anypoint.check_organization(deadline));
         for answer in futures_util::future::join_all(calls).await {
@@ -43,7 +43,7 @@ async fn calls_beyond_a_windows_budget_wait_for_the_next_window() {
     assert_eq!(traffic.count(&Method::GET, "/organizations/") - refused, 48);
 }
 
-/// Who has no time to wait is told how long it takes.
+/// A caller without time to wait learns the length of the pause.
 #[tokio::test]
 async fn a_call_without_time_for_the_next_window_names_the_pause() {
     let world = World::new().await;
@@ -69,9 +69,9 @@ async fn a_call_without_time_for_the_next_window_names_the_pause() {
     );
 }
 
-/// One bare 503 is an outage like any other, and ridden out at once.
+/// One bare 503 is an outage like any other, and the client retries at once.
 #[tokio::test]
-async fn a_single_503_costs_no_minute() {
+async fn a_single_503_does_not_cost_a_whole_window() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     world
@@ -86,9 +86,9 @@ async fn a_single_503_costs_no_minute() {
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
-/// Others use the same calls up: the window that the last answer named is waited for.
+/// Other clients use the same rate limit. The client waits for the window that the last answer named.
 #[tokio::test]
-async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
+async fn a_503_near_the_rate_limit_waits_for_the_next_window() {
     let world = World::new().await;
     let traffic = world.anypoint.traffic();
     let deadline = Deadline::within(Duration::from_secs(90));
@@ -96,7 +96,7 @@ async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
     anypoint.check_organization(deadline).await.unwrap();
     traffic.inject(Fault::call_budget(5, Duration::from_secs(4)));
     anypoint.check_organization(deadline).await.unwrap();
-    // A client of its own: what it is told, ours does not hear.
+    // A separate client. Its answers do not reach the tested one.
     let http = HttpClient::new(Arc::new(SystemClock)).unwrap();
     let (organization, id, secret) = {
         let anypoint = world.anypoint();
@@ -129,9 +129,9 @@ async fn a_503_when_few_calls_were_left_waits_for_the_window_that_was_named() {
     assert_eq!(refused, 1);
 }
 
-/// The second in a row is no accident: the minute's calls are used up.
+/// The second one in a row means that the minute's calls are used up.
 #[tokio::test]
-async fn bare_503s_in_a_row_name_the_end_of_the_minute() {
+async fn repeated_503s_without_headers_wait_for_the_end_of_the_minute() {
     let world = World::new().await;
     let anypoint = &world.ports.anypoint;
     let refused = Fault::status("/organizations/", 503, "");

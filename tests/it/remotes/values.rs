@@ -1,4 +1,4 @@
-//! Values that one side has and the other does not take.
+//! Values of one side that the other refuses.
 
 use http::Method;
 use okta_anypoint::simulator::fault::Fault;
@@ -7,9 +7,9 @@ use crate::world::{APP, World};
 
 const ODD: &str = "+49 (0) 30 / 12";
 
-/// Before: no account, and nobody enabled again.
+/// Before: no account was created, and none was enabled again.
 #[tokio::test]
-async fn a_phone_that_anypoint_refuses_is_left_out() {
+async fn a_phone_number_that_anypoint_refuses_is_left_out() {
     let world = World::new().await;
     world.anypoint().refused_phones.insert(ODD.to_owned());
     let ann = world.user("ann");
@@ -18,7 +18,7 @@ async fn a_phone_that_anypoint_refuses_is_left_out() {
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
 
-    // An update with other changes: they are made.
+    // An update with other changes: these are applied.
     let changes = [("firstName", "Anna".into())];
     world.when(|okta| okta.update_profile(&ann, &changes)).await;
     assert_eq!(world.account("ann"), "Anna Example - enabled");
@@ -30,9 +30,9 @@ async fn a_phone_that_anypoint_refuses_is_left_out() {
     assert_eq!(world.account("ann"), "Anna Example - enabled");
 }
 
-/// A refusal that is not the phone's fault stays one, and a phone that is taken is kept.
+/// A refusal for another reason still fails, and an accepted phone number is kept.
 #[tokio::test]
-async fn other_refused_values_are_told() {
+async fn other_refused_values_are_reported() {
     let world = World::new().await;
     let ann = world.user("ann");
     let phone = [("mobilePhone", "+49 30 12".into())];
@@ -59,7 +59,7 @@ async fn other_refused_values_are_told() {
 
 /// Before, the advice was to give the user another name.
 #[tokio::test]
-async fn a_taken_name_where_no_user_shows_names_the_scope() {
+async fn a_taken_name_in_an_org_without_visible_users_points_to_the_scope() {
     let world = World::new().await;
     world
         .anypoint()
@@ -77,9 +77,9 @@ async fn a_taken_name_where_no_user_shows_names_the_scope() {
     assert_eq!(world.account("ann"), "ann Example - enabled");
 }
 
-/// Before, every such name became "--", and the second group had no team.
+/// Before, every such name became "--", and the second group got no team.
 #[tokio::test]
-async fn groups_without_a_latin_letter_have_teams_of_their_own() {
+async fn groups_without_latin_letters_get_their_own_teams() {
     let world = World::new().await;
     let ann = world.assigned_user("ann").await;
     let mut teams = Vec::new();
@@ -91,7 +91,7 @@ async fn groups_without_a_latin_letter_have_teams_of_their_own() {
         assert_eq!(link.team_name, format!("-- {end}"));
         assert_eq!(world.team(&link.team_name), "ann");
         teams.push(link.team_id);
-        // A second look changes nothing.
+        // A second look does not change that.
         world.forget_traffic();
         world.when(|okta| okta.unassign_group(APP, &group)).await;
         world.when(|okta| okta.assign_group(APP, &group)).await;

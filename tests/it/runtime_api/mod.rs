@@ -6,12 +6,11 @@
 //! let answer = hook.invoke(sample("01-verification"), Duration::from_secs(3)).await?;
 //! ```
 //!
-//! Like Lambda it hands out one event at a time, kills the process at the deadline, and tells apart an
-//! error that the function reported, a process that ended, and one that never got ready. It does not
-//! freeze the process between two events.
+//! Like Lambda it hands out one event at a time and kills the process at the deadline. It distinguishes a reported
+//! error, a process that ended, and one that never became ready. It does not freeze the process between two events.
 //!
-//! The binaries are those that were built with the tests. `LAMBDA_BINARIES` names a folder with others:
-//! `make test` runs all of this on the release binaries, built as they are deployed.
+//! By default it runs the binaries that were built with the tests. `LAMBDA_BINARIES` names a folder with others:
+//! `make test` uses the release binaries, built as for a deployment.
 
 mod request;
 
@@ -66,11 +65,11 @@ pub enum Failed {
     Init(Value),
     /// The process ended.
     Exited(ExitStatus),
-    /// The deadline passed; the process was killed, as Lambda does.
+    /// The deadline passed, and the process was killed, as in Lambda.
     TimedOut,
 }
 
-/// A running function. Dropping it kills the process, and fails the test where it said what nobody may read.
+/// A running function. Dropping it kills the process, and fails the test if its output holds planted text.
 pub struct Lambda {
     service: Arc<Service>,
     events: mpsc::UnboundedSender<Event>,
@@ -90,7 +89,7 @@ struct Event {
     deadline_ms: u128,
 }
 
-/// What the server's routes share.
+/// The state that the server's routes share.
 struct Service {
     function_arn: String,
     events: AsyncMutex<mpsc::UnboundedReceiver<Event>>,
@@ -106,7 +105,7 @@ impl Lambda {
         Self::start_binary(&function.binary(), &env).await
     }
 
-    /// The same with any binary. The function is named after it.
+    /// Starts any binary. The function gets its name.
     pub async fn start_binary(binary: &Path, env: &[(&str, &str)]) -> Self {
         let name = binary.file_name().unwrap().to_string_lossy();
         Self::run(Command::new(binary), &name, env).await
@@ -173,7 +172,7 @@ impl Lambda {
         }
     }
 
-    /// Waits until the function asks for its first event; says how long its start-up took.
+    /// Waits until the function asks for its first event. Returns how long it took.
     pub async fn ready(&self, limit: Duration) -> Result<Duration, Failed> {
         let mut ready = self.ready.clone();
         tokio::select! {
@@ -189,7 +188,7 @@ impl Lambda {
             .await
     }
 
-    /// The same with any payload.
+    /// Hands out any payload.
     pub async fn invoke_with(&self, payload: Vec<u8>, deadline: Duration) -> Result<Value, Failed> {
         let id = uuid::Uuid::new_v4().to_string();
         let (answer, answered) = oneshot::channel();
@@ -215,20 +214,20 @@ impl Lambda {
         }
     }
 
-    /// Ends the process at once, as `kill -9` does. What it was doing is left as it is.
+    /// Ends the process at once, as `kill -9` does, in the middle of its work.
     pub fn kill9(&self) {
         let mut child = locked(&self.child);
         let _ = child.kill();
         let _ = child.wait();
     }
 
-    /// Everything the process has written so far, standard output and standard error together, line by
-    /// line. After the process ended: everything it ever wrote.
+    /// Everything the process has written so far to standard output and standard error, line by line. After the process
+    /// has ended, its whole output.
     pub fn output(&self) -> String {
         self.written(&self.output)
     }
 
-    /// The same of standard output alone.
+    /// Everything on standard output alone.
     pub fn stdout(&self) -> String {
         self.written(&self.stdout)
     }
@@ -247,7 +246,7 @@ impl Lambda {
         locked(&self.child).id()
     }
 
-    /// Waits until something other than an answer happens: the process ends, or `limit` passes.
+    /// Waits until the process ends or `limit` passes.
     async fn ended(&self, limit: Duration) -> Failed {
         let until = Instant::now() + limit;
         loop {
@@ -355,7 +354,7 @@ async fn init_error(State(service): State<Arc<Service>>, body: Bytes) -> StatusC
     StatusCode::ACCEPTED
 }
 
-/// Passes an answer on. One that nobody waits for is refused, as Lambda does.
+/// Passes an answer on. Refuses one that no call waits for, as Lambda does.
 fn answer(service: &Service, id: &str, answer: Result<Value, Value>) -> StatusCode {
     match locked(&service.answers).remove(id) {
         Some(waiting) => {

@@ -25,7 +25,7 @@ pub fn hook_samples() -> Vec<String> {
     names
 }
 
-/// An HTTP request, before a gateway makes an event of it.
+/// An HTTP request, before a gateway turns it into an event.
 #[derive(Debug, Clone)]
 pub struct Request {
     method: String,
@@ -47,19 +47,19 @@ impl Request {
         }
     }
 
-    /// With one more header, its name in the case given.
+    /// Adds a header. Keeps the case of its name.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a body. One that is not UTF-8 makes the event base64-encoded.
+    /// Sets the body. A body that is not UTF-8 makes the event base64-encoded.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// With the body base64-encoded whatever it is.
+    /// Encodes the body as base64 in any case.
     pub fn base64(mut self) -> Self {
         self.base64 = true;
         self
@@ -82,8 +82,7 @@ impl Request {
         event
     }
 
-    /// The event that `sam local start-api` makes: header names as `Http-Canonical`, and its own
-    /// idea of what is unset.
+    /// The event that `sam local start-api` makes: header names as `Http-Canonical`, and its own forms of unset values.
     pub fn sam_local(&self) -> Value {
         let mut event = self.event("123456789012", "1234567890", "localhost", "localhost");
         event["headers"] = self.headers_with("127.0.0.1:3000", canonical);
@@ -114,7 +113,7 @@ impl Request {
         ]
     }
 
-    /// The event of an API Gateway HTTP API with a stage of its own, which stands in the path.
+    /// The event of an API Gateway HTTP API with a named stage, which is part of the path.
     fn http_api_in_stage(&self, stage: &str) -> Value {
         let mut event = self.http_api();
         let path = format!("/{stage}{}", event["rawPath"].as_str().unwrap());
@@ -124,8 +123,8 @@ impl Request {
         event
     }
 
-    /// The event of an API Gateway REST API, or with a `version` of an HTTP API, in payload format 1.0: headers as they
-    /// came, and once more as lists.
+    /// The event of an API Gateway REST API, or with `version` that of an HTTP API, in payload format 1.0. It has the
+    /// original headers, and a second copy as lists.
     pub fn rest_api(&self, version: &str, stage: Option<&str>) -> Value {
         let host = "a1b2c3d4e5.execute-api.eu-central-1.amazonaws.com";
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
@@ -168,7 +167,7 @@ impl Request {
         event
     }
 
-    /// The event of a load balancer as it is set up at first.
+    /// The event of a load balancer with default settings.
     pub fn load_balancer(&self) -> Value {
         let host = "hook-846800462.eu-central-1.elb.amazonaws.com";
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
@@ -180,7 +179,7 @@ impl Request {
             "path": path,
             "queryStringParameters": single(query),
             "headers": self.headers_with(host, str::to_lowercase),
-            // A load balancer says so, where API Gateway says null.
+            // A load balancer sends an empty text where API Gateway sends null.
             "body": body.as_str().unwrap_or_default(),
             "isBase64Encoded": is_base64,
         })

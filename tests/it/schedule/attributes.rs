@@ -1,4 +1,4 @@
-//! `ATTRIBUTES` in the scheduled tasks: the lists say the same as a look, and an import leaves the app profile alone.
+//! `ATTRIBUTES` in the scheduled tasks: lists give the same values as a look, and an import leaves the app profile alone.
 
 use okta_anypoint::schedule::Task;
 use okta_anypoint::settings::ImportMode;
@@ -24,12 +24,12 @@ fn first_name(stage: &Stage, account: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reconcile_and_a_look_take_the_same() {
+async fn a_reconcile_and_a_look_use_the_same_attributes() {
     let stage = stage().await;
     let ann = stage.assigned("ann");
     stage.assigned("ben");
     set_app_profile(&stage, &ann, json!({"firstName": "Mapped", "lastName": 7}));
-    // The first brings the accounts, by looks; the second finds no drift, and the odd value again.
+    // The first run creates the accounts by looks. The second finds no drift, and reports the odd value again.
     let mut again = Vec::new();
     for _ in 0..2 {
         let summary = stage.run(Task::Reconcile).await;
@@ -45,7 +45,7 @@ async fn a_reconcile_and_a_look_take_the_same() {
     let account = link.anypoint_id.as_str().to_owned();
     assert_eq!(first_name(&stage, &account), "Mapped");
 
-    // Nobody tells of it: the list says so.
+    // No event reports it, but the list shows it.
     set_app_profile(
         &stage,
         &ann,
@@ -58,7 +58,7 @@ async fn a_reconcile_and_a_look_take_the_same() {
 }
 
 #[tokio::test]
-async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
+async fn an_import_reports_and_keeps_app_profile_attributes() {
     let mut stage = stage().await;
     stage.import_mode(ImportMode::Create);
     let account = stage.native("ann");
@@ -83,7 +83,7 @@ async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
         .unwrap();
     drop(world);
     let first = stage.run(Task::Import).await;
-    // The last name comes from the base profile, so it is brought there.
+    // The last name comes from the base profile, so the import writes it there.
     assert_eq!(
         ["names_left", "names_updated"].map(|count| first.count(count)),
         [1, 1]
@@ -115,7 +115,7 @@ async fn an_import_reports_what_is_taken_from_the_app_profile_and_leaves_it() {
     }
     assert_eq!(first_name(&stage, &account), "Changed");
 
-    // Once Okta says the same, both sides agree.
+    // With the same value in Okta, both sides are in sync.
     set_app_profile(&stage, &user, json!({"firstName": "Changed"}));
     stage.run(Task::Import).await;
     assert_eq!(stage.run(Task::Import).await.differences, []);

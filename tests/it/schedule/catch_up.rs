@@ -1,4 +1,4 @@
-//! The System Log is read to its end, nothing is missed, nothing is done twice.
+//! Catch-up reads the System Log to its end, misses no event, and applies none twice.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -30,12 +30,12 @@ async fn newest_ms(stage: &Stage) -> i64 {
     cursor(stage).await.unwrap()["newest_ms"].as_i64().unwrap()
 }
 
-/// How often the System Log was read.
+/// The number of reads of the System Log.
 fn reads(stage: &Stage) -> usize {
     stage.okta.traffic().count(&http::Method::GET, "/logs")
 }
 
-/// Moves what was written since the log had `from` entries by this much.
+/// Moves the entries after the first `from` by this much.
 fn publish_at(stage: &Stage, from: usize, by_ms: i64) {
     for event in &mut stage.okta.world().log[from..] {
         event.published_ms += by_ms;
@@ -53,7 +53,7 @@ async fn cursor(stage: &Stage) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn what_no_delivery_brought_is_done() {
+async fn undelivered_events_are_applied() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage.pushed_group("Devs", &[&ann]);
@@ -72,7 +72,7 @@ async fn what_no_delivery_brought_is_done() {
 }
 
 #[tokio::test]
-async fn a_restored_assignment_is_seen() {
+async fn catch_up_sees_a_restored_assignment() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     {
@@ -92,7 +92,7 @@ async fn a_restored_assignment_is_seen() {
 }
 
 #[tokio::test]
-async fn events_that_are_done_are_not_done_again() {
+async fn applied_events_are_not_applied_again() {
     let stage = Stage::new().await;
     stage.assigned("ann");
     stage.run(Task::CatchUp).await;
@@ -146,7 +146,7 @@ async fn a_lost_or_unreadable_cursor_is_a_first_run() {
 }
 
 #[tokio::test]
-async fn a_stored_place_that_okta_or_another_org_does_not_know_begins_the_pass_again() {
+async fn an_unknown_stored_cursor_restarts_the_pass() {
     for next in [
         "http://elsewhere.example/api/v1/logs?after=1".to_owned(),
         "not a link".to_owned(),
@@ -169,7 +169,7 @@ async fn a_stored_place_that_okta_or_another_org_does_not_know_begins_the_pass_a
             .unwrap();
         stage.run(Task::CatchUp).await;
         assert_eq!(recorder.subjects(), [format!("user#{ann}")], "{next}");
-        // Only its own server is asked, once, about a place that it does not know.
+        // The client asks only its own server, once, about an unknown cursor.
         let is_asked = next.starts_with(stage.okta.base_url());
         let refused = "GET /api/v1/logs: 400 E0000029: Invalid paging request.";
         let unexpected = if is_asked { &[refused][..] } else { &[] };
@@ -178,7 +178,7 @@ async fn a_stored_place_that_okta_or_another_org_does_not_know_begins_the_pass_a
 }
 
 #[tokio::test]
-async fn late_entries_are_within_the_overlap() {
+async fn the_overlap_covers_late_entries() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
     let (late, next) = {
@@ -199,7 +199,7 @@ async fn late_entries_are_within_the_overlap() {
         world.held = held;
         (late, next)
     };
-    // The younger ones are four minutes ahead; the clocks follow.
+    // The younger ones are four minutes ahead. The clocks follow.
     stage.clock.advance(Duration::from_secs(240));
     stage.run(Task::CatchUp).await;
     assert_eq!(recorder.subjects(), [format!("user#{next}")]);
@@ -214,14 +214,14 @@ async fn late_entries_are_within_the_overlap() {
 }
 
 #[tokio::test]
-async fn a_page_in_the_middle_that_fails_does_not_move_the_cursor_past_it() {
+async fn the_cursor_does_not_pass_a_failed_page() {
     let mut stage = Stage::with_pages(Some(2)).await;
     let recorder = stage.record();
     let people: Vec<String> = ["ann", "ben", "cat", "dan"]
         .iter()
         .map(|name| format!("user#{}", stage.assigned(name)))
         .collect();
-    // The events are older than the run, so that it reads to the end.
+    // The events are older than the run, so it reads to the end.
     stage.clock.advance(Duration::from_secs(60));
     let traffic = stage.okta.traffic();
     traffic.inject(Fault::status("/logs", 403, "{}").skipping(2).times(2));
@@ -248,7 +248,7 @@ async fn a_page_in_the_middle_that_fails_does_not_move_the_cursor_past_it() {
 }
 
 #[tokio::test]
-async fn a_page_that_cannot_be_queued_does_not_move_the_cursor() {
+async fn the_cursor_does_not_pass_a_page_that_could_not_be_queued() {
     let mut stage = Stage::with_pages(Some(2)).await;
     let recorder = stage.record();
     let ann = stage.assigned("ann");
@@ -262,10 +262,10 @@ async fn a_page_that_cannot_be_queued_does_not_move_the_cursor() {
 }
 
 #[tokio::test]
-async fn without_a_queue_an_open_event_is_kept_and_holds_up_nobody() {
+async fn without_a_queue_an_open_event_is_kept_and_blocks_no_other() {
     let stage = Stage::new().await;
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
-    // Ann cannot be read now; ben is done all the same.
+    // Ann is unreadable now, and ben is applied anyway.
     stage.okta.traffic().inject(Fault::status(
         &format!("/users/{ann}/groups"),
         409,
@@ -295,7 +295,7 @@ async fn without_a_queue_an_open_event_is_kept_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn a_long_log_is_continued_by_the_next_run() {
+async fn the_next_run_continues_a_long_log() {
     let mut stage = Stage::with_pages(Some(2)).await;
     let recorder = stage.record();
     let people: Vec<String> = (0..6)
@@ -306,7 +306,7 @@ async fn a_long_log_is_continued_by_the_next_run() {
     let mut outcomes = Vec::new();
     let mut sent = Vec::new();
     while outcomes.last() != Some(&RunOutcome::Completed) && outcomes.len() < 20 {
-        // Two seconds to wrap up, eight that a page wants, and one to read.
+        // Two seconds to finish, eight for a page, and one to read.
         let time = Deadline::within(Duration::from_millis(10_800));
         let summary = stage.scheduler().run(Task::CatchUp, None, time).await;
         outcomes.push(summary.unwrap().outcome);
@@ -325,7 +325,7 @@ async fn a_long_log_is_continued_by_the_next_run() {
 }
 
 #[tokio::test]
-async fn a_quiet_log_does_not_leave_the_cursor_behind() {
+async fn the_cursor_follows_the_clock_through_a_quiet_log() {
     let mut stage = Stage::new().await;
     stage.record();
     // One empty page may be wrong.
@@ -339,7 +339,7 @@ async fn a_quiet_log_does_not_leave_the_cursor_behind() {
 
 /// The first page is empty, or the second one, and Okta has more.
 #[tokio::test]
-async fn one_empty_page_leaves_nothing_behind() {
+async fn one_empty_page_loses_no_event() {
     for before in [0, 1] {
         let mut stage = Stage::with_pages(Some(1)).await;
         let recorder = stage.record();
@@ -371,9 +371,9 @@ async fn one_empty_page_leaves_nothing_behind() {
     }
 }
 
-/// Two empty pages agree only about the same place.
+/// Two empty pages confirm each other only at the same place.
 #[tokio::test]
-async fn empty_pages_behind_different_events_leave_nothing_behind() {
+async fn empty_pages_at_different_places_lose_no_event() {
     let mut stage = Stage::with_pages(Some(1)).await;
     let recorder = stage.record();
     stage.clock.0.fetch_sub(5 * HOUR_MS, Ordering::SeqCst);
@@ -412,14 +412,14 @@ fn page(stage: &Stage, event: &Value, after: &str) -> Fault {
     Fault::new("/logs", kind).once()
 }
 
-/// Pages that come again, under links that come again, or one of both.
+/// Repeated pages, repeated links, or both.
 #[tokio::test]
-async fn a_page_or_a_link_that_was_there_before_ends_the_run_and_the_pass() {
+async fn a_repeated_page_or_link_ends_the_run_and_the_pass() {
     for (pages, links, reads_at_most) in [(2, 2, 3), (20, 2, 3), (1, 20, 2)] {
         let mut stage = Stage::new().await;
         let recorder = stage.record();
         let ann = stage.assigned("ann");
-        // Older than the run, which reads to the end.
+        // Older than the run, so it reads to the end.
         publish_at(&stage, 0, -60_000);
         let event = stage.okta.world().log.last().unwrap().to_json();
         for n in 0..20 {
@@ -435,7 +435,7 @@ async fn a_page_or_a_link_that_was_there_before_ends_the_run_and_the_pass() {
         let stored = cursor(&stage).await.unwrap();
         assert_eq!(stored["next"], Value::Null, "{stored}");
 
-        // The next run begins a pass of its own.
+        // The next run begins a new pass.
         recorder.take();
         stage.okta.traffic().remove_all_faults();
         stage.run(Task::CatchUp).await;
@@ -445,7 +445,7 @@ async fn a_page_or_a_link_that_was_there_before_ends_the_run_and_the_pass() {
 }
 
 #[tokio::test]
-async fn a_log_that_fails_in_large_pages_is_read_in_smaller_ones() {
+async fn a_log_that_fails_with_large_pages_is_read_in_small_ones() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
     let ann = stage.assigned("ann");
@@ -456,9 +456,9 @@ async fn a_log_that_fails_in_large_pages_is_read_in_smaller_ones() {
     assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
 }
 
-/// A clock that was ahead moved the cursor there; by now the clock is right.
+/// A fast clock moved the cursor into the future. Now the clock is right.
 #[tokio::test]
-async fn a_cursor_ahead_of_the_clock_counts_as_lost_and_keeps_its_open_changes() {
+async fn a_cursor_in_the_future_counts_as_lost_and_keeps_open_changes() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
     let ben = stage.assigned("ben");
@@ -481,7 +481,7 @@ async fn a_cursor_ahead_of_the_clock_counts_as_lost_and_keeps_its_open_changes()
 }
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_makes_no_run_blind() {
+async fn a_fast_clock_misses_no_event() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
     let ann = stage.assigned("ann");
@@ -502,7 +502,7 @@ async fn a_clock_that_is_ahead_makes_no_run_blind() {
 }
 
 #[tokio::test]
-async fn an_entry_of_the_future_does_not_move_the_cursor_beyond_now() {
+async fn a_log_entry_in_the_future_does_not_move_the_cursor_beyond_now() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
     stage.assigned("ann");

@@ -1,4 +1,4 @@
-//! When the credential at Okta ends: asked once a day by a reconcile, kept, measured.
+//! The expiry of the Okta credential: a reconcile asks once a day, stores the answer, and reports it as a metric.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::Stage;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How often Okta was asked for its API tokens since this was last called.
+/// The number of reads of Okta's API tokens since the last call.
 fn asked(stage: &Stage) -> usize {
     let count = stage
         .okta
@@ -27,7 +27,7 @@ async fn noted(stage: &Stage) -> Option<NotedCredential> {
     Some(serde_json::from_str(&document.json).unwrap())
 }
 
-/// The values of the metric since this was last called.
+/// The values of the metric since the last call.
 fn measured(stage: &Stage) -> Vec<u64> {
     let lines = stage.metrics.take_lines(0);
     let lines = lines
@@ -46,15 +46,15 @@ fn measured(stage: &Stage) -> Vec<u64> {
 fn used_days_ago(stage: &Stage, days: i64) {
     let last_used = stage.clock.now_ms() - days * 86_400_000;
     let mut world = stage.okta.world();
-    // Half an hour of grace for the time that the test takes.
+    // Half an hour allows for the time the test takes.
     world.api_tokens.values_mut().next().unwrap().last_used = Some(last_used + 1_800_000);
 }
 
 #[tokio::test]
-async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
+async fn a_reconcile_asks_once_a_day_when_the_token_expires() {
     let stage = Stage::new().await;
     used_days_ago(&stage, 10);
-    // A plan writes nothing, and a catch-up runs too often.
+    // A plan writes nothing, and a catch-up runs too often, so neither asks.
     stage
         .try_run(Task::Reconcile, Some(Mode::Report))
         .await
@@ -68,7 +68,7 @@ async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
     stage.clock.advance(DAY);
     stage.run(Task::Reconcile).await;
     assert_eq!((asked(&stage), measured(&stage)), (1, vec![19]));
-    // Near its end every reconcile asks: somebody waits to see that it is mended.
+    // Near the expiry every reconcile asks, so that an operator soon sees the fix.
     used_days_ago(&stage, 20);
     stage.clock.advance(DAY);
     for _ in 0..2 {
@@ -78,7 +78,7 @@ async fn a_reconcile_asks_once_a_day_when_the_token_ends() {
 }
 
 #[tokio::test]
-async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
+async fn an_unknown_token_expiry_stops_nothing() {
     let stage = Stage::new().await;
     let right = Fault::refused("/api/v1/api-tokens", Refused::Right);
     let right = stage.okta.traffic().inject(right);
@@ -97,7 +97,7 @@ async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
     );
     stage.okta.traffic().remove_fault(right);
 
-    // An outage is asked about again by the next run.
+    // After an outage the next run asks again.
     stage.clock.advance(DAY);
     let down = stage
         .okta
@@ -109,7 +109,7 @@ async fn where_okta_does_not_tell_nothing_is_measured_and_nothing_stops() {
     );
     stage.okta.traffic().remove_fault(down);
     asked(&stage);
-    // Two tokens of one user: nobody knows which is ours.
+    // With two tokens of one user, the program cannot tell which one it uses.
     let other = ApiToken {
         id: "00Tother".to_owned(),
         ..stage

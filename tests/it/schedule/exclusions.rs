@@ -1,4 +1,4 @@
-//! Whom `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name: neither read, nor counted, nor told as a problem.
+//! Tasks do not read, count or report users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name.
 
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{APP, Stage};
 
-/// How somebody is excluded.
+/// How a user is excluded.
 #[derive(Clone, Copy)]
 enum By {
     Id,
@@ -50,7 +50,7 @@ async fn an_excluded_id_is_not_read() {
     assert_eq!(reads(&format!("/api/v1/users/{ben}")), 1);
     stage.okta.traffic().remove_all_faults();
 
-    // An entry that cannot be read is no problem then.
+    // An unreadable entry of an excluded user is no problem.
     for (path, id, pointer) in [
         (&app_users, &ann, "/status"),
         (&app_groups, &glass, "/_embedded"),
@@ -67,13 +67,13 @@ async fn an_excluded_id_is_not_read() {
 #[case(By::Id)]
 #[case(By::Login)]
 #[tokio::test]
-async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
+async fn excluded_users_do_not_count_for_the_empty_list_check(#[case] by: By) {
     let mut stage = Stage::new().await;
     let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
     stage.settle().await;
     stage.exclude(by, "ann", &ann);
 
-    // Only the excluded user is listed: everybody else would be disabled.
+    // The list holds only the excluded user, so everybody else would be disabled.
     let path = format!("/api/v1/apps/{APP}/users");
     let fault = Fault::lacking(&path, &[&ben]);
     stage.okta.traffic().inject(fault);
@@ -87,7 +87,7 @@ async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
     stage.okta.traffic().remove_all_faults();
     assert!(stage.is_enabled("ben"));
 
-    // Only the excluded user is left with an account: nothing is wrong.
+    // Only the excluded user still has an account, and that is fine.
     stage.okta.world().suspend(&ben).unwrap();
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ben"));
@@ -100,7 +100,7 @@ async fn who_is_excluded_does_not_count_for_an_empty_list(#[case] by: By) {
 }
 
 #[tokio::test]
-async fn an_account_of_an_excluded_user_is_not_missed() {
+async fn a_missing_account_of_an_excluded_user_is_no_problem() {
     let mut stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage.settle().await;
@@ -115,7 +115,7 @@ async fn an_account_of_an_excluded_user_is_not_missed() {
 #[case(By::Id)]
 #[case(By::Login)]
 #[tokio::test]
-async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(#[case] by: By) {
+async fn an_import_leaves_an_unassigned_excluded_user_alone(#[case] by: By) {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     let [ann, _] = ["ann", "ben"].map(|name| stage.assigned(name));
@@ -135,7 +135,7 @@ async fn an_import_leaves_an_excluded_user_alone_who_is_linked_and_not_assigned(
 }
 
 #[tokio::test]
-async fn an_excluded_user_with_the_accounts_address_is_no_problem() {
+async fn an_excluded_user_with_the_same_address_is_no_problem() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     stage.native("deploy");

@@ -59,7 +59,7 @@ async fn a_group_that_leaves_the_selection_follows_the_setting() {
 }
 
 #[tokio::test]
-async fn a_team_with_teams_below_it_is_not_deleted() {
+async fn a_team_with_child_teams_is_not_deleted() {
     let mut stage = Stage::new().await;
     stage.policy.team_removal = TeamRemoval::Delete;
     let ann = stage.assigned("ann");
@@ -74,7 +74,7 @@ async fn a_team_with_teams_below_it_is_not_deleted() {
     stage.okta.world().delete_group(&devs).unwrap();
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems.len(), 1);
-    // Nobody keeps access because of that.
+    // Nobody keeps access because of it.
     assert_eq!(summary.differences.len(), 1);
     let again = stage.run(Task::Reconcile).await;
     assert_eq!((again.differences.len(), again.problems.len()), (0, 1));
@@ -149,9 +149,9 @@ async fn two_groups_with_one_team_name_are_a_problem() {
     assert_eq!(summary.differences, []);
 }
 
-/// The group's new name cannot be its team's; the members of the team still follow the group, as in a live look.
+/// Anypoint refuses the team's new name. The members still follow the group, as in a look by an event.
 #[tokio::test]
-async fn a_team_name_that_cannot_be_had_keeps_nobody_in_or_out() {
+async fn a_refused_team_name_does_not_affect_memberships() {
     for (policy, name) in [
         (TeamNamePolicy::Sanitize, "Taken"),
         (TeamNamePolicy::Strict, "R&D"),
@@ -182,16 +182,16 @@ async fn a_team_name_that_cannot_be_had_keeps_nobody_in_or_out() {
         assert_eq!(planned, ["remove_members", "add_members"], "{name}");
         stage.run(Task::Reconcile).await;
         assert_eq!(stage.members("Devs"), ["ben", "cat"], "{name}");
-        // Only the name is left.
+        // Only the name is still different.
         let again = stage.run(Task::Reconcile).await;
         assert_eq!(again.problems.len(), 1, "{name}");
         assert_eq!(again.differences, [], "{name}");
     }
 }
 
-/// Of names that become one, a reconcile tells the later ones apart, and finds nothing afterwards.
+/// When sanitized names collide, a reconcile adds the group id to the later ones. Afterwards it finds nothing.
 #[tokio::test]
-async fn names_that_become_one_are_told_apart_by_a_reconcile() {
+async fn a_reconcile_tells_colliding_team_names_apart() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     let first = stage.pushed_group("R&D", &[]);
@@ -211,7 +211,7 @@ async fn names_that_become_one_are_told_apart_by_a_reconcile() {
         let name = format!("R-D {}", &group[group.len() - 6..]);
         assert_eq!(stage.members(&name), ["ann"]);
     }
-    // The team that was there first keeps its name, and the others keep theirs when it is free.
+    // The first team keeps its name, and the others keep theirs even when it is free.
     assert_eq!(stage.members("R-D"), [""; 0]);
     stage.okta.world().rename_group(&first, "Research").unwrap();
     stage.settle().await;

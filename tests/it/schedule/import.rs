@@ -1,4 +1,4 @@
-//! Who is paired with whom, what is created, and what is left alone.
+//! Which users an import pairs, what it creates, and what it leaves alone.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub async fn stage(mode: ImportMode) -> Stage {
     stage
 }
 
-/// The import of now, then nothing more to do for import and reconcile: both end without a write.
+/// Runs an import. Then import and reconcile have nothing to do, and end without a write.
 pub async fn import_and_rest(stage: &Stage) -> Summary {
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.outcome, RunOutcome::Completed);
@@ -45,7 +45,7 @@ fn no_personal_data(summary: &Summary) {
 }
 
 #[tokio::test]
-async fn link_pairs_assigned_users_by_username_and_writes_links_only() {
+async fn import_mode_link_pairs_by_username_and_writes_links_only() {
     let stage = stage(ImportMode::Link).await;
     let ann = stage.assigned("ann");
     let account = {
@@ -64,7 +64,7 @@ async fn link_pairs_assigned_users_by_username_and_writes_links_only() {
 }
 
 #[tokio::test]
-async fn link_reports_the_rest() {
+async fn import_mode_link_reports_unpaired_accounts() {
     let stage = stage(ImportMode::Link).await;
     stage.native("nobody");
     let known = stage.user("known");
@@ -84,7 +84,10 @@ async fn link_reports_the_rest() {
 #[case(ImportMode::Report, Some(Mode::Apply))]
 #[case(ImportMode::Create, Some(Mode::Report))]
 #[tokio::test]
-async fn without_leave_nothing_is_written(#[case] setting: ImportMode, #[case] mode: Option<Mode>) {
+async fn import_mode_report_writes_nothing(
+    #[case] setting: ImportMode,
+    #[case] mode: Option<Mode>,
+) {
     let stage = stage(setting).await;
     let ann = stage.assigned("ann");
     stage.native("ann");
@@ -106,7 +109,7 @@ async fn without_leave_nothing_is_written(#[case] setting: ImportMode, #[case] m
 }
 
 #[tokio::test]
-async fn create_makes_staged_users_assigns_and_links() {
+async fn import_mode_create_makes_staged_users_assigns_and_links() {
     let stage = stage(ImportMode::Create).await;
     let account = stage.native("ann_lee");
     let summary = import_and_rest(&stage).await;
@@ -161,7 +164,7 @@ async fn only_active_native_accounts_are_imported() {
 }
 
 #[tokio::test]
-async fn a_user_that_has_the_login_is_paired_and_never_doubled() {
+async fn a_user_with_the_login_is_paired_and_never_duplicated() {
     let stage = stage(ImportMode::Create).await;
     let ann = stage.user("ann");
     stage.native("ann");
@@ -175,7 +178,7 @@ async fn a_user_that_has_the_login_is_paired_and_never_doubled() {
 }
 
 #[tokio::test]
-async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only_one() {
+async fn a_single_user_with_the_address_is_paired_despite_another_login() {
     let stage = stage(ImportMode::Create).await;
     let other_login = |login: &str| {
         let new = NewUser::active(login, "ann", "Example", "ann@acme.example", None);
@@ -201,7 +204,7 @@ async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only
     assert_eq!(stage.writes(), Vec::<String>::new());
 }
 
-/// Each makes one account (or more) that must not be paired in either mode.
+/// Each case makes at least one account that no mode may pair.
 #[rstest]
 #[case::another_app_username("other_name")]
 #[case::suspended("suspended")]
@@ -214,7 +217,7 @@ async fn a_user_with_the_address_under_another_login_is_paired_if_it_is_the_only
 #[case::two_accounts_claim_one_user("claimed_twice")]
 #[case::has_another_account("another")]
 #[tokio::test]
-async fn what_would_be_undone_or_guessed_is_reported(
+async fn ambiguous_and_self_undoing_pairs_are_only_reported(
     #[case] situation: &str,
     #[values(ImportMode::Link, ImportMode::Create)] mode: ImportMode,
 ) {
@@ -302,7 +305,7 @@ async fn what_would_be_undone_or_guessed_is_reported(
     no_personal_data(&summary);
 }
 
-/// Jane's account has the name under which John is assigned: `ADOPT` decides, as for an event.
+/// Jane's account has John's app username. `ADOPT` decides, as for an event.
 #[tokio::test]
 async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
     for (adopt, address, paired) in [
@@ -310,7 +313,7 @@ async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
         (Adopt::UsernameAndEmail, "John@acme.example", true),
         (Adopt::Username, "jane@acme.example", true),
         (Adopt::Never, "jane@acme.example", false),
-        // The login says whose it is.
+        // The login identifies the owner.
         (Adopt::Never, "John@acme.example", true),
     ] {
         for mode in [ImportMode::Link, ImportMode::Create] {
@@ -333,9 +336,9 @@ async fn an_import_pairs_by_the_username_alone_only_as_adopt_says() {
     }
 }
 
-/// A service app without the right to write can still report.
+/// A service app without write permission can still report.
 #[tokio::test]
-async fn a_report_asks_for_no_right_to_write() {
+async fn a_report_needs_no_write_permission() {
     let stage = stage(ImportMode::Create).await;
     stage.native("ann");
     let key = PrivateKey::generate().unwrap();
@@ -362,7 +365,7 @@ async fn a_report_asks_for_no_right_to_write() {
         .run(Task::Import, Some(Mode::Report), long())
         .await;
     assert_eq!(reported.unwrap().outcome, RunOutcome::Completed);
-    // What writes asks for it.
+    // Modes that write need it.
     let imported = scheduler.run(Task::Import, None, long()).await;
     let failure = imported.unwrap_err().to_string();
     assert!(failure.contains("manage"), "{failure}");

@@ -1,4 +1,4 @@
-//! What an import changes stands in the audit trail of its user.
+//! The audit trail of a user has every change of an import.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn user(stage: &Stage, login: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_step_of_an_import_has_its_entry() {
+async fn every_step_of_an_import_has_an_audit_entry() {
     let stage = stage_of(ImportMode::Create).await;
     let account = stage.native("ann_lee");
     stage.run(Task::Import).await;
@@ -49,7 +49,7 @@ async fn every_step_of_an_import_has_its_entry() {
         assert!(entry.why.is_some() && entry.at_ms > 0, "{entry:?}");
     }
 
-    // A name that changed in Anypoint.
+    // A name changed in Anypoint.
     {
         let mut world = stage.anypoint.world();
         world
@@ -70,14 +70,14 @@ async fn every_step_of_an_import_has_its_entry() {
         assert!(!text.contains(value), "{text}");
     }
 
-    // Nothing to do is no entry.
+    // A run with nothing to do adds no entry.
     let count = entries.len();
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), count);
 }
 
 #[tokio::test]
-async fn a_link_alone_has_its_entry() {
+async fn a_link_without_other_steps_has_an_audit_entry() {
     let stage = stage_of(ImportMode::Link).await;
     let ann = stage.assigned("ann");
     stage.native("ann");
@@ -105,7 +105,7 @@ async fn a_user_whom_another_run_works_on_is_not_changed() {
     drop(other);
 }
 
-/// Runs an import until `is_done`, and drops it there. The next run's clock is past every lease.
+/// Runs an import until `is_done`, then drops it. The next run's clock is past every lease.
 async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
     let fault = Fault::new(path, FaultKind::Delay(Duration::from_secs(60)));
     let fault = fault.on(Method::POST).once().after_effect();
@@ -118,9 +118,9 @@ async fn cut_off(stage: &Stage, path: &str, is_done: impl Fn() -> bool) {
     stage.clock.advance(Duration::from_secs(200));
 }
 
-/// The successor is another import: it finds the user assigned, and links.
+/// The next import finds the user assigned, and links.
 #[tokio::test]
-async fn the_successor_of_an_import_that_was_cut_off_says_so() {
+async fn the_history_says_that_the_import_before_was_cut_off() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let is_assigned = || !stage.okta.world().apps[APP].users.is_empty();
@@ -132,9 +132,9 @@ async fn the_successor_of_an_import_that_was_cut_off_says_so() {
     assert_eq!(actions(&entries), [AuditEntry::INTERRUPTED, "link"]);
 }
 
-/// Before Okta answers there is no user to lease: the note of the task says what was about to be created.
+/// Before Okta answers there is no user to lease. The memo of the task says which user it was creating.
 #[tokio::test]
-async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
+async fn the_next_import_reports_a_user_created_by_a_cut_off_import() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let is_created = || !stage.okta.world().users.is_empty();
@@ -150,14 +150,14 @@ async fn a_user_created_by_an_import_that_was_cut_off_then_is_told_of() {
     assert_eq!(entries[0].after.as_deref(), Some(AuditEntry::NOT_KNOWN));
     assert_eq!(entries[0].username.as_deref(), Some("ann"));
 
-    // It is told once.
+    // It is reported once.
     stage.run(Task::Import).await;
     assert_eq!(history(&stage, &id).await.len(), 3);
 }
 
-/// The note is about what was created: a run that was cut off before leaves nothing to tell.
+/// The memo is about a created user. A run that was cut off before the create leaves nothing to report.
 #[tokio::test]
-async fn a_user_who_was_not_created_is_not_told_of() {
+async fn the_next_import_reports_no_user_who_was_not_created() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let fault = Fault::status("/api/v1/users", 501, "{}").on(Method::POST);
@@ -173,7 +173,7 @@ async fn a_user_who_was_not_created_is_not_told_of() {
 }
 
 #[tokio::test]
-async fn a_creation_that_another_run_kept_off_the_record_is_told_by_the_next_import() {
+async fn the_next_import_records_a_create_that_was_kept_off_the_record() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     let slow = Hold::default();

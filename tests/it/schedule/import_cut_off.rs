@@ -1,4 +1,4 @@
-//! Imports that are cut off, refused, or lied to.
+//! Imports that are cut off, refused, or misled.
 
 use http::Method;
 use okta_anypoint::failure::Cause;
@@ -16,10 +16,10 @@ use super::import::{import_and_rest, stage as stage_of};
 #[case::assigned_and_not_told("/api/v1/apps/", true)]
 #[case::created_and_not_told("/api/v1/users", true)]
 #[tokio::test]
-async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
+async fn a_cut_off_import_is_finished_by_the_next(#[case] path: &str, #[case] after: bool) {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
-    // Not tried again within the run.
+    // The run does not try it again.
     let mut fault = Fault::status(path, 501, "{}").on(Method::POST).once();
     if after {
         fault = fault.after_effect();
@@ -32,12 +32,12 @@ async fn a_run_that_is_cut_off_is_finished_by_the_next(#[case] path: &str, #[cas
         let user = world.find_user("ann@acme.example").unwrap();
         (world.users.len(), user.id.clone())
     };
-    assert_eq!(count, 1, "never doubled");
+    assert_eq!(count, 1, "never duplicated");
     assert_eq!(stage.link(&id).await.unwrap().origin, Origin::Imported);
 }
 
 #[tokio::test]
-async fn an_answer_that_got_lost_does_not_double_anybody() {
+async fn a_lost_answer_creates_no_second_user() {
     let stage = stage_of(ImportMode::Create).await;
     stage.native("ann");
     stage.okta.traffic().inject(
@@ -51,7 +51,7 @@ async fn an_answer_that_got_lost_does_not_double_anybody() {
 }
 
 #[tokio::test]
-async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
+async fn one_refused_person_stops_nobody_but_a_missing_right_stops_the_run() {
     let refused = |code: u16| {
         Fault::status("/api/v1/users", code, r#"{"errorCode":"E0000001"}"#).on(Method::POST)
     };
@@ -78,9 +78,9 @@ async fn one_persons_refusal_stops_nobody_and_a_missing_right_stops_the_run() {
     );
 }
 
-/// An address that Okta answers 405 to, a person whom the role may not see: theirs is the problem.
+/// Okta answers 405 for an address, or the role may not see a person. That is a problem of that account alone.
 #[tokio::test]
-async fn an_address_that_okta_does_not_answer_is_that_accounts_problem() {
+async fn an_unanswered_address_is_the_problem_of_its_account() {
     for status in [405, 400, 403] {
         let stage = stage_of(ImportMode::Create).await;
         let odd = stage.native("odd");
@@ -141,7 +141,7 @@ async fn a_source_that_fails_stops_the_import(
         assert!(traffic.fired(set) > 0);
         let refused = matches!(&kind, FaultKind::Status { .. });
         if refused && path.starts_with("/api/v1/users") {
-            // The app can be read: it is about this person.
+            // The app is readable, so the refusal is about this person.
             assert_eq!(run.unwrap().count("unpaired"), 1);
             continue;
         }
@@ -165,7 +165,7 @@ async fn an_empty_app_is_not_believed_while_people_are_linked() {
 }
 
 #[tokio::test]
-async fn a_mapping_that_overrules_the_username_leaves_no_link() {
+async fn a_mapping_that_overrides_the_username_prevents_the_link() {
     let stage = stage_of(ImportMode::Create).await;
     let ann = stage.user("ann");
     stage.native("ann");

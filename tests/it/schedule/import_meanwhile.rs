@@ -1,4 +1,4 @@
-//! What a look at the user wrote while an import was on its way is not overwritten.
+//! An import does not overwrite what a look at the user wrote meanwhile.
 
 use okta_anypoint::ids::AccountId;
 use okta_anypoint::schedule::{Summary, Task};
@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 
 use super::Stage;
 
-/// Imports ann, who is not assigned yet; while Okta is asked for her, somebody writes `link` for her.
+/// Imports ann, who is not assigned yet. While the import asks Okta for her, an operator runs `link`.
 async fn import_while_linking(stage: &Stage, ann: &str, link: UserLink) -> Summary {
     let (table, user) = (stage.table.clone(), ann.to_owned());
     let path = "/api/v1/users/ann%40acme.example";
@@ -52,7 +52,7 @@ async fn a_link_to_another_account_is_left_and_reported() {
     assert_eq!(summary.problems.len(), 1);
     assert!(summary.problems[0].text.contains("meanwhile"));
     assert_eq!(stage.link(&ann).await, Some(link));
-    // What was done before stands in the audit trail.
+    // The audit trail has the steps before that.
     let entries = super::import_audit::history(&stage, &ann).await;
     assert_eq!(super::import_audit::actions(&entries), ["assign_app"]);
 }

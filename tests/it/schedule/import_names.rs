@@ -1,4 +1,4 @@
-//! Names of imported people: the last change decides, and nobody plays ping-pong.
+//! Names of imported people: the last change wins, and names do not flip back and forth.
 
 use std::ops::Deref;
 
@@ -52,7 +52,7 @@ impl Imported {
             .unwrap();
     }
 
-    /// First names in Okta, in Anypoint, and as agreed.
+    /// First names in Okta, in Anypoint, and last in sync.
     async fn names(&self) -> [String; 3] {
         let agreed = self.link(&self.user).await.unwrap().agreed.unwrap();
         let okta = self.okta.world().users[&self.user]
@@ -64,7 +64,7 @@ impl Imported {
         [okta, anypoint, agreed.first_name]
     }
 
-    /// Import, push, import: then nothing is written any more.
+    /// Import, push, import: afterwards no run writes anything.
     async fn rests(&self) -> Summary {
         let first = self.run(Task::Import).await;
         self.run(Task::CatchUp).await;
@@ -87,9 +87,9 @@ impl Deref for Imported {
     }
 }
 
-/// Okta takes the call and keeps the name it has: that is this person's problem.
+/// Okta accepts the call but keeps the old name. That is a problem of this person alone.
 #[tokio::test]
-async fn a_name_that_okta_does_not_take_stops_nobody_else() {
+async fn a_name_that_okta_ignores_stops_nobody_else() {
     let stage = Imported::new().await;
     stage.in_anypoint("Anna");
     stage.native("ben");
@@ -108,7 +108,7 @@ async fn a_name_that_okta_does_not_take_stops_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_change_in_anypoint_is_left_by_push_and_brought_by_import() {
+async fn a_name_changed_in_anypoint_survives_push_and_reaches_okta_by_import() {
     let stage = Imported::new().await;
     stage.in_anypoint("Anna");
     stage.finds_nothing().await;
@@ -120,7 +120,7 @@ async fn a_change_in_anypoint_is_left_by_push_and_brought_by_import() {
 }
 
 #[tokio::test]
-async fn a_change_in_okta_is_left_by_import_and_pushed() {
+async fn a_name_changed_in_okta_survives_import_and_is_pushed() {
     let stage = Imported::new().await;
     stage.in_okta("Annie");
     let import = stage.run(Task::Import).await;
@@ -131,7 +131,7 @@ async fn a_change_in_okta_is_left_by_import_and_pushed() {
 }
 
 #[tokio::test]
-async fn anypoint_wins_what_changed_on_both_sides_and_it_is_reported() {
+async fn anypoint_wins_a_conflict_and_the_report_says_so() {
     let stage = Imported::new().await;
     stage.in_okta("Annie");
     stage.in_anypoint("Anna");
@@ -143,7 +143,7 @@ async fn anypoint_wins_what_changed_on_both_sides_and_it_is_reported() {
 }
 
 #[tokio::test]
-async fn the_same_change_on_both_sides_is_agreed_without_a_write_to_okta() {
+async fn the_same_change_on_both_sides_needs_no_write_to_okta() {
     let stage = Imported::new().await;
     stage.in_okta("Anna");
     stage.in_anypoint("Anna");
@@ -174,7 +174,7 @@ async fn a_write_whose_record_was_cut_off_converges() {
 }
 
 #[tokio::test]
-async fn a_name_that_okta_may_not_change_is_a_problem_of_that_person() {
+async fn a_name_that_okta_cannot_change_is_the_problem_of_its_person() {
     let stage = Imported::new().await;
     stage.in_anypoint("Anna");
     stage.okta.traffic().inject(
@@ -191,7 +191,7 @@ async fn a_name_that_okta_may_not_change_is_a_problem_of_that_person() {
 }
 
 #[tokio::test]
-async fn outside_create_okta_owns_the_names_of_imported_people() {
+async fn okta_owns_imported_names_unless_the_import_mode_is_create() {
     let mut stage = Imported::new().await;
     for mode in [ImportMode::Link, ImportMode::Report] {
         stage.stage.import_mode(mode);
@@ -201,13 +201,13 @@ async fn outside_create_okta_owns_the_names_of_imported_people() {
         stage.run(Task::Reconcile).await;
         assert_eq!(stage.names().await[..2], ["ann", "ann"]);
     }
-    // Back in create: what was agreed still stands.
+    // Back in mode create, the names last in sync still count.
     stage.stage.import_mode(ImportMode::Create);
     stage.rests().await;
 }
 
 #[tokio::test]
-async fn names_of_created_and_adopted_people_are_never_brought() {
+async fn names_of_created_and_adopted_people_are_never_imported() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     let ann = stage.assigned("ann");
@@ -230,7 +230,7 @@ async fn names_of_created_and_adopted_people_are_never_brought() {
 }
 
 #[tokio::test]
-async fn names_that_never_agreed_are_pushed_from_okta() {
+async fn names_that_were_never_in_sync_are_pushed_from_okta() {
     let mut stage = Stage::new().await;
     stage.import_mode(ImportMode::Create);
     let ann = Imported {

@@ -1,4 +1,4 @@
-//! An import says whom its links take out of which teams.
+//! An import reports who leaves which team because of its links.
 
 use okta_anypoint::schedule::{Mode, Summary, Task};
 use okta_anypoint::settings::ImportMode;
@@ -6,8 +6,8 @@ use rstest::rstest;
 
 use super::{Stage, actions};
 
-/// Ben's team, of a pushed group, with four more in it that nobody has linked yet: ann and new are not in
-/// the group (new not even in Okta), cat is, dan is the team's maintainer. Gil is in no team.
+/// Ben's team of a pushed group holds four unlinked people. Ann and new are not in the group, and new is not even in
+/// Okta. Cat is in the group. Dan is the team's maintainer. Gil is in no team.
 async fn crowded_team(mode: ImportMode) -> (Stage, [String; 4]) {
     let mut stage = Stage::new().await;
     stage.import_mode(mode);
@@ -42,7 +42,7 @@ fn leaves(summary: &Summary, user: &str) -> bool {
 #[case::link(ImportMode::Link, 1)]
 #[case::create(ImportMode::Create, 2)]
 #[tokio::test]
-async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
+async fn the_report_names_people_who_leave_a_team_when_they_are_linked(
     #[case] mode: ImportMode,
     #[case] leaving: usize,
 ) {
@@ -58,7 +58,7 @@ async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
     for user in [&cat, &dan, &gil] {
         assert!(!leaves(&summary, user), "{user}");
     }
-    // It is as the import said.
+    // The result is what the import predicted.
     stage.run(Task::Reconcile).await;
     let members = stage.members("Devs");
     assert!(!members.contains(&"ann".to_owned()), "{members:?}");
@@ -73,7 +73,7 @@ async fn whoever_leaves_a_team_by_being_linked_is_named_beforehand(
 }
 
 #[tokio::test]
-async fn nobody_is_named_where_the_team_keeps_its_members() {
+async fn the_report_names_nobody_if_the_team_keeps_its_members() {
     let (mut stage, _) = crowded_team(ImportMode::Link).await;
     stage.policy.team_removal = okta_anypoint::provision::TeamRemoval::Keep;
     stage.policy.groups = okta_anypoint::provision::GroupSelection::None;

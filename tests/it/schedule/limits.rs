@@ -11,8 +11,7 @@ use rstest::rstest;
 
 use super::{APP, Stage};
 
-/// Five linked users; two have left Okta, one more is only taken out of a team, one was disabled
-/// before and does not count.
+/// Five linked users. Two have left Okta, one only leaves a team, and one was disabled before and does not count.
 async fn three_would_lose() -> Stage {
     let stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
@@ -74,7 +73,7 @@ async fn the_limit_is_exact(#[case] limit: DeactivationLimit, #[case] passes: bo
 }
 
 #[tokio::test]
-async fn a_report_says_that_an_apply_would_stop() {
+async fn a_report_says_that_the_limit_would_stop_an_apply() {
     let mut stage = three_would_lose().await;
     stage.settings.limit = DeactivationLimit::Count(1);
     let plan = stage
@@ -87,7 +86,7 @@ async fn a_report_says_that_an_apply_would_stop() {
 }
 
 #[tokio::test]
-async fn unassigning_every_group_is_caught_by_the_limit() {
+async fn the_limit_stops_a_reconcile_after_all_groups_are_unassigned() {
     let mut stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat"]
         .iter()
@@ -102,9 +101,9 @@ async fn unassigning_every_group_is_caught_by_the_limit() {
     assert!(stage.writes().is_empty());
 }
 
-/// A brake that was lifted by a clock that was ahead would be off again when that time has come.
+/// A brake lifted under a fast clock would be off again when that time comes.
 #[tokio::test]
-async fn a_reconcile_ends_what_a_clock_lifted_that_was_ahead() {
+async fn a_reconcile_restores_a_brake_lifted_under_a_fast_clock() {
     let stage = Stage::new().await;
     let documents = &*stage.table.documents;
     let hour = Duration::from_secs(60 * 60);

@@ -1,4 +1,4 @@
-//! A list of members that cannot be read is a problem of its group: the team stays as it is, and the rest goes on.
+//! An unreadable member list is a problem of its group: the team stays unchanged, and the rest continues.
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::schedule::{Mode, RunOutcome, Summary, Task};
@@ -9,7 +9,7 @@ use rstest::rstest;
 use super::sources::{Remote, busy};
 use super::{APP, Stage, actions};
 
-/// Okta's or a gateway's ways not to give a list.
+/// The ways in which Okta or a gateway can fail to give a list.
 #[derive(Clone, Copy)]
 enum Answer {
     Refused,
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-/// Two teams as Okta has it; and then changes of people in both, one of them of their names.
+/// Two teams in sync with Okta. Then people in both change, one of them only by name.
 struct Scene {
     stage: Stage,
     ops: String,
@@ -90,7 +90,7 @@ fn about(summary: &Summary) -> Vec<String> {
 
 #[rstest]
 #[tokio::test]
-async fn one_list_that_cannot_be_read_stops_nobody_else(
+async fn an_unreadable_member_list_stops_no_other_group(
     #[values(Remote::Okta, Remote::Anypoint)] remote: Remote,
     #[values(
         Answer::Refused,
@@ -113,7 +113,7 @@ async fn one_list_that_cannot_be_read_stops_nobody_else(
     let problem = &summary.problems[0];
     assert_eq!(problem.class, Class::Retryable);
     assert!(problem.text.contains("stays as it is"), "{}", problem.text);
-    // Cat leaves Devs, which counts once; nobody is said to leave or to join Ops.
+    // Cat leaves Devs, which counts once. The report has no joins or leaves for Ops.
     assert_eq!(summary.count("deactivations"), 1);
     let ops = format!("group#{}", scene.ops);
     assert!(actions(&summary, &ops).is_empty());
@@ -130,9 +130,9 @@ async fn one_list_that_cannot_be_read_stops_nobody_else(
     assert_eq!(stage.members("Ops"), ["ann", "ben", "grace"]);
 }
 
-/// An account that has to be made joins no team that nobody could look into, as far as the report says.
+/// The report does not say that a new account joins an unread team.
 #[tokio::test]
-async fn nobody_is_said_to_join_a_team_that_was_not_read() {
+async fn the_report_names_no_joins_for_an_unread_team() {
     let mut scene = Scene::new().await;
     let eve = scene.stage.assigned("eve");
     let ops = scene.ops.clone();
@@ -155,12 +155,12 @@ async fn nobody_is_said_to_join_a_team_that_was_not_read() {
     }
 }
 
-/// The only list of its kind that fails is still the problem of its group.
+/// Even if the only list of its kind fails, it is a problem of its group.
 #[rstest]
 #[case(Remote::Okta)]
 #[case(Remote::Anypoint)]
 #[tokio::test]
-async fn the_only_list_of_members_is_its_groups_problem(#[case] remote: Remote) {
+async fn the_only_member_list_is_the_problem_of_its_group(#[case] remote: Remote) {
     let stage = Stage::new().await;
     let ben = stage.assigned("ben");
     let group = stage.pushed_group("Devs", &[&ben]);
@@ -178,12 +178,12 @@ async fn the_only_list_of_members_is_its_groups_problem(#[case] remote: Remote) 
     assert_eq!(stage.members("Devs"), ["ben"]);
 }
 
-/// All lists of one kind fail: no group is to blame.
+/// If all lists of one kind fail, the cause is not a group.
 #[rstest]
 #[case(Remote::Okta, "/api/v1/groups/")]
 #[case(Remote::Anypoint, "/members")]
 #[tokio::test]
-async fn a_run_stops_when_every_list_of_members_fails(
+async fn a_run_stops_when_every_member_list_fails(
     #[case] remote: Remote,
     #[case] path: &str,
     #[values(Answer::Refused, Answer::NoList, Answer::Gateway)] answer: Answer,
@@ -196,7 +196,7 @@ async fn a_run_stops_when_every_list_of_members_fails(
     assert_eq!(stage.writes(), Vec::<String>::new());
 }
 
-/// A call about nobody in particular fails as well: the side is at fault, and not the group.
+/// If a general call fails, too, the side is at fault, and not the group.
 #[rstest]
 #[case(Remote::Okta)]
 #[case(Remote::Anypoint)]
@@ -224,7 +224,7 @@ async fn a_run_stops_when_the_side_is_at_fault(#[case] remote: Remote) {
     assert_eq!(stage.writes(), Vec::<String>::new());
 }
 
-/// A group whose second or third page fails is not planned from the first one.
+/// A run does not plan a group from its first page if a later page fails.
 #[rstest]
 #[case(Remote::Okta, "/api/v1/groups/")]
 #[case(Remote::Anypoint, "/members")]
@@ -255,7 +255,7 @@ async fn no_group_is_planned_from_a_part_of_its_members(
 }
 
 #[tokio::test]
-async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
+async fn a_team_deleted_during_the_read_does_not_count_as_empty() {
     let stage = busy().await;
     let gone = r#"{"errorCode":"E0000007"}"#;
     stage
@@ -272,12 +272,12 @@ async fn a_team_that_goes_away_while_reading_is_not_taken_for_empty() {
     stage.finds_nothing().await;
 }
 
-/// An import says of one team less, and links the same people.
+/// An import reports one team less, and links the same people.
 #[rstest]
 #[case(Remote::Okta)]
 #[case(Remote::Anypoint)]
 #[tokio::test]
-async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
+async fn an_import_continues_despite_an_unreadable_member_list(#[case] remote: Remote) {
     let mut scene = Scene::new().await;
     scene.stage.run(Task::Reconcile).await;
     scene.stage.import_mode(ImportMode::Link);
@@ -295,7 +295,7 @@ async fn an_import_goes_on_beside_a_list_of_members(#[case] remote: Remote) {
     assert_eq!(about(&summary), [format!("group#{}", scene.ops)]);
     assert_eq!(summary.count("linked"), 1, "{:?}", summary.problems);
     assert_eq!(summary.count("leaving_teams"), 1);
-    // All of them: then the import stops before it links anybody.
+    // If all lists fail, the import stops before it links anybody.
     let account = stage.native("gil");
     for team in ["Devs", "Ops"] {
         let team = stage.team_id(team);

@@ -45,7 +45,7 @@ use okta_anypoint::worker::{InlineQueue, Pace, Worker};
 
 use crate::tenant::{APP, Tenant};
 
-/// The real clock, moved by a test.
+/// The real clock, which a test can move.
 #[derive(Default)]
 pub struct MovedClock(AtomicI64);
 
@@ -62,7 +62,7 @@ impl Clock for MovedClock {
     }
 }
 
-/// A queue that only remembers, and refuses when told to.
+/// A queue that only records messages, and refuses them on demand.
 #[derive(Default)]
 pub struct Recorder {
     sent: Mutex<Vec<Change>>,
@@ -93,7 +93,7 @@ impl Queue for Recorder {
     }
 }
 
-/// Both simulators, a table, and how the product is set up.
+/// Both simulators, a table, and the settings of the product.
 pub struct Stage {
     tenant: Tenant,
     pub clock: Arc<MovedClock>,
@@ -101,7 +101,7 @@ pub struct Stage {
     pub policy: Policy,
     pub settings: ScheduleSettings,
     pub metrics: Arc<Metrics>,
-    /// `None`: changes are applied in place.
+    /// `None`: changes are applied inline.
     pub recorder: Option<Arc<Recorder>>,
 }
 
@@ -118,7 +118,7 @@ impl Stage {
         Self::with_pages(None).await
     }
 
-    /// With at most `page_cap` items a page, on both sides.
+    /// Limits the pages of both sides to `page_cap` items.
     pub async fn with_pages(page_cap: Option<usize>) -> Self {
         let clock = Arc::new(MovedClock::default());
         let database = Database::in_memory().unwrap();
@@ -187,7 +187,7 @@ impl Stage {
         self.try_run(task, None).await.unwrap()
     }
 
-    /// Reconciles until nothing is left to do, and forgets the traffic.
+    /// Reconciles until nothing is left to do, and clears the recorded traffic.
     pub async fn settle(&self) {
         let first = self.run(Task::Reconcile).await;
         assert_eq!(first.outcome, RunOutcome::Completed);
@@ -195,7 +195,7 @@ impl Stage {
         self.forget_traffic();
     }
 
-    /// A reconcile that has nothing to do.
+    /// Checks that a reconcile has nothing to do.
     pub async fn finds_nothing(&self) {
         let before = self.writes();
         let summary = self.run(Task::Reconcile).await;
@@ -227,7 +227,7 @@ impl Stage {
         group
     }
 
-    /// Sets `IMPORT_MODE`, with what it means for push.
+    /// Sets `IMPORT_MODE`, with its consequence for push.
     pub fn import_mode(&mut self, mode: ImportMode) {
         self.settings.import = mode;
         self.policy.imported_names = match mode {

@@ -1,4 +1,4 @@
-//! A reconcile of which a part has to wait: one change fails, or the brake holds somebody.
+//! A reconcile with a part that has to wait: one change fails, or the brake holds somebody.
 
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::{GroupSelection, RemovalLimit};
@@ -9,7 +9,7 @@ use okta_anypoint::simulator::traffic::Fault;
 use super::{APP, Stage};
 
 #[tokio::test]
-async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
+async fn a_failed_change_does_not_stop_the_reconcile() {
     let stage = Stage::new().await;
     let ada = stage.assigned("ada");
     let bob = stage.assigned("bob");
@@ -36,7 +36,7 @@ async fn a_change_that_fails_is_its_own_problem_and_stops_no_reconcile() {
 }
 
 #[tokio::test]
-async fn a_held_person_is_neither_planned_nor_counted() {
+async fn a_person_held_by_the_brake_is_neither_planned_nor_counted() {
     let mut stage = Stage::new().await;
     stage.policy.removals = RemovalLimit::Count(0);
     stage.policy.groups = GroupSelection::All;

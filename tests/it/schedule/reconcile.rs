@@ -1,4 +1,4 @@
-//! Drift of every kind is found, repaired once, and not found again.
+//! A reconcile finds drift of every kind, repairs it once, and does not find it again.
 
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ async fn report_mode_says_the_same_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_left_okta_is_disabled_and_stays_linked() {
+async fn a_user_who_left_okta_is_disabled_and_stays_linked() {
     let stage = Stage::new().await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
         .iter()
@@ -144,12 +144,12 @@ async fn whoever_left_okta_is_disabled_and_stays_linked() {
     assert_eq!(
         again.count("deactivations"),
         0,
-        "who is out is not counted again"
+        "a removed member is not counted again"
     );
 }
 
 #[tokio::test]
-async fn what_nobody_linked_is_listed_and_left_alone() {
+async fn unlinked_accounts_and_teams_are_listed_and_left_alone() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage.pushed_group("Devs", &[&ann]);
@@ -189,7 +189,7 @@ async fn what_nobody_linked_is_listed_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
+async fn a_user_that_cannot_be_planned_is_a_problem_but_stops_nobody_else() {
     let stage = Stage::new().await;
     let (bad, theirs, good) = (
         stage.user("bad"),
@@ -227,7 +227,7 @@ async fn a_user_that_cannot_be_planned_is_a_problem_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
+async fn an_orphaned_account_is_found_by_its_intent() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
     stage
@@ -245,7 +245,7 @@ async fn an_account_of_ours_that_was_never_linked_is_found_by_its_intent() {
 }
 
 #[tokio::test]
-async fn a_changed_app_username_counts_as_a_deactivation() {
+async fn a_changed_app_username_counts_against_the_limit() {
     let mut stage = Stage::new().await;
     stage.policy.usernames = UsernamePolicy::Sanitize;
     let ann = stage.assigned("ann");
@@ -265,7 +265,7 @@ async fn a_changed_app_username_counts_as_a_deactivation() {
 async fn users_missing_from_the_list_are_read_one_by_one() {
     let stage = Stage::new().await;
     let ann = stage.assigned("ann");
-    // Okta may leave `_embedded` out: play the whole list without it.
+    // Okta may leave out `_embedded`, so the whole list comes without it.
     let bare = json!([{"id": ann, "status": "ACTIVE", "credentials": {"userName": "ann"}}]);
     stage.okta.traffic().inject(
         okta_anypoint::simulator::traffic::Fault::status(
@@ -285,7 +285,7 @@ async fn users_missing_from_the_list_are_read_one_by_one() {
 }
 
 #[tokio::test]
-async fn phone_numbers_are_no_difference() {
+async fn phone_numbers_do_not_count_as_a_difference() {
     let stage = Stage::new().await;
     let id = {
         let mut world = stage.okta.world();
@@ -303,7 +303,7 @@ async fn phone_numbers_are_no_difference() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_whole_way_works_on_dynamodb() {
+async fn a_reconcile_works_on_dynamodb() {
     let (client, table) = servers::table().await;
     let clock = std::sync::Arc::new(super::MovedClock::default());
     let store = std::sync::Arc::new(okta_anypoint::store::DynamoDbStore::new(
@@ -343,9 +343,9 @@ async fn the_whole_way_works_on_dynamodb() {
     assert!(report.unwrap().json.contains("\"outcome\":\"completed\""));
 }
 
-/// A reconcile plans as the live look does: a name that Okta gave to another person moves with its account.
+/// A reconcile plans like a look by an event: a name that Okta gave to another person moves with its account.
 #[tokio::test]
-async fn names_that_moved_between_people_are_found_and_settled() {
+async fn a_reconcile_settles_names_that_moved_between_people() {
     let mut stage = Stage::new().await;
     stage.policy.adopt = Adopt::Username;
     let (ann, ben) = (stage.assigned("ann"), stage.assigned("ben"));
@@ -353,7 +353,7 @@ async fn names_that_moved_between_people_are_found_and_settled() {
     stage.settle().await;
     let accounts = ["ann", "ben", "cat"].map(|name| stage.account_id(name));
     {
-        // Ann and Ben swap; Dan gets the name of Cat, who is not assigned any more.
+        // Ann and Ben swap names. Dan gets the name of Cat, who is no longer assigned.
         let mut okta = stage.okta.world();
         okta.set_app_username(APP, &ann, "ben").unwrap();
         okta.set_app_username(APP, &ben, "ann").unwrap();
@@ -367,10 +367,10 @@ async fn names_that_moved_between_people_are_found_and_settled() {
     let of_dan = of_dan
         .iter()
         .find(|change| change.subject.to_string() == format!("user#{dan}"));
-    // Okta only does not show Cat: the change carries that, for its second look.
+    // Okta does not show Cat. The change carries this finding for its second look.
     assert_eq!(of_dan.unwrap().planned, [format!("owner_gone:{cat}")]);
     stage.recorder = None;
-    // Two runs that need each other's account cannot both go first.
+    // Two runs that need each other's account take more than one round.
     for _ in 0..3 {
         stage.run(Task::Reconcile).await;
     }
@@ -402,9 +402,9 @@ async fn an_owner_who_still_has_the_name_keeps_it_in_a_reconcile() {
     assert!(stage.table.store.user_link(&id).await.unwrap().is_some());
 }
 
-/// The change carries what was not shown only while no other run looked at the user since the reconcile began to read.
+/// The change carries a missing answer only if no other run looked at the user since the reconcile began to read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_look_during_a_reconcile_ends_what_it_did_not_see() {
+async fn a_look_during_a_reconcile_overrides_what_the_reconcile_did_not_see() {
     let mut stage = Stage::new().await;
     let (ann, _) = (stage.assigned("ann"), stage.assigned("ben"));
     stage.settle().await;

@@ -25,7 +25,7 @@ async fn two_runs_of_one_task_do_not_overlap() {
     assert!(outcomes.contains(&RunOutcome::Completed) && outcomes.contains(&RunOutcome::Skipped));
     let created = stage.anypoint.traffic().count(&http::Method::GET, "/teams");
     assert!(created > 0);
-    // The lease was given back: the next run is not skipped.
+    // The first run gave its lease back, so the next run is not skipped.
     stage.finds_nothing().await;
 }
 
@@ -41,7 +41,7 @@ async fn runs_of_different_tasks_do_not_wait_for_each_other() {
 }
 
 #[tokio::test]
-async fn the_lease_of_a_run_that_died_is_taken_over_when_it_is_over() {
+async fn the_expired_lease_of_a_dead_run_is_taken_over() {
     let stage = Stage::new().await;
     let dead = stage
         .table
@@ -93,7 +93,7 @@ async fn a_failed_run_gives_its_lease_back_and_leaves_a_report() {
 }
 
 #[tokio::test]
-async fn a_run_ends_with_its_time() {
+async fn a_run_ends_at_its_deadline() {
     let stage = Stage::new().await;
     stage.assigned("ann");
     stage.okta.traffic().set_latency(Duration::from_secs(5));
@@ -129,7 +129,7 @@ async fn the_invocation_overrides_the_setting() {
 }
 
 #[tokio::test]
-async fn progress_is_told() {
+async fn a_run_reports_its_progress() {
     let stage = Stage::new().await;
     stage.assigned("ann");
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -156,7 +156,7 @@ async fn progress_is_told() {
 async fn a_plan_takes_no_lease_and_keeps_no_report() {
     let stage = Stage::new().await;
     stage.assigned("ann");
-    // A run that is at work keeps nobody from planning.
+    // A running reconcile does not prevent a plan.
     let at_work = stage
         .table
         .ledger

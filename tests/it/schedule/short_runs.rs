@@ -1,4 +1,4 @@
-//! Runs whose time does not suffice: what they did stays, and the next ones do the rest.
+//! Runs without enough time: their changes stay, and the next runs do the rest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,11 +15,11 @@ use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 
 use super::{Stage, long};
 
-/// What a run keeps free at its end, and what a portion wants to begin with.
+/// The time that a run reserves for its end, and the minimum for a portion.
 const KEPT_FREE: Duration = Duration::from_secs(9);
 
 #[tokio::test]
-async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later_ones() {
+async fn without_a_queue_later_runs_finish_a_large_reconcile() {
     let stage = Stage::new().await;
     let people: Vec<String> = (0..150)
         .map(|n| stage.assigned(&format!("person{n}")))
@@ -31,7 +31,7 @@ async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later
     let latency = Duration::from_millis(60);
     stage.okta.traffic().set_latency(latency);
     stage.anypoint.traffic().set_latency(latency);
-    // However slow this machine is, both sides can be read whole.
+    // Even a slow machine can read both sides completely.
     let begun = Instant::now();
     let plan = stage.try_run(Task::Reconcile, Some(Mode::Report)).await;
     let time = KEPT_FREE + Duration::from_secs(1) + begun.elapsed() * 3;
@@ -54,17 +54,16 @@ async fn a_reconcile_without_a_queue_that_is_too_large_for_one_run_ends_in_later
         left.is_sorted_by(|before, after| before >= after),
         "{left:?}"
     );
-    assert_eq!(stage.anypoint.world().users.len(), 150, "nobody twice");
+    assert_eq!(stage.anypoint.world().users.len(), 150, "no duplicates");
     stage.okta.traffic().set_latency(Duration::ZERO);
     stage.anypoint.traffic().set_latency(Duration::ZERO);
     stage.finds_nothing().await;
     assert_eq!(stage.members("Team 19").len(), 10);
 }
 
-/// The claim of a change that is worked on in place ends with the caller's time, not with that of the
-/// queue.
+/// The claim of an inline change ends with the caller's time, not with that of the queue.
 #[tokio::test]
-async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
+async fn inline_work_ends_within_the_callers_time() {
     let stage = Stage::new().await;
     let ann = OktaUserId::parse(stage.assigned("ann")).unwrap();
     // Within the queue's own time this would succeed.
@@ -89,7 +88,7 @@ async fn what_cannot_be_done_in_the_callers_time_is_given_back_within_it() {
     assert!(stage.is_enabled("ann"));
 }
 
-/// A queue that works in place, and in which every portion has somebody who cannot be done now.
+/// Inline work in which every portion has a failing user.
 #[derive(Default)]
 struct Troubled(AtomicUsize);
 
@@ -103,7 +102,7 @@ impl Queue for Troubled {
 }
 
 #[tokio::test]
-async fn without_a_queue_failing_subjects_do_not_keep_later_portions_back() {
+async fn without_a_queue_failing_subjects_do_not_block_later_portions() {
     let stage = Stage::new().await;
     for n in 0..401 {
         stage.assigned(&format!("person{n}"));

@@ -1,5 +1,5 @@
-//! A source about everybody that cannot be read whole, or is empty where it was not, stops a reconcile before any
-//! change. The list of one group or team stops nobody else: see `members_unread.rs`.
+//! A general source that is incomplete, or suddenly empty, stops a reconcile before any change. The list of one group or
+//! team does not stop others: see `members_unread.rs`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl Remote {
     }
 }
 
-/// Two items a page, and much to do: everything would change if a partial read were believed.
+/// Two items per page, and much to do. If a partial read counted, everything would change.
 pub async fn busy() -> Stage {
     let stage = Stage::with_pages(Some(2)).await;
     let people: Vec<String> = ["ann", "ben", "cat", "dan", "eve"]
@@ -49,7 +49,7 @@ pub async fn busy() -> Stage {
 #[case::teams(Remote::Anypoint, "0000000000aa/teams", 1)]
 #[case::token(Remote::Anypoint, "/oauth2/token", 0)]
 #[tokio::test]
-async fn every_page_that_fails_stops_the_run(
+async fn any_failed_page_stops_the_run(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] last_page: u32,
@@ -77,15 +77,15 @@ async fn every_page_that_fails_stops_the_run(
             assert_eq!(stage.writes(), Vec::<String>::new());
         }
     }
-    // Nothing fails: then, and only then, it is done.
+    // Only without a failure the run applies the changes.
     stage.run(Task::Reconcile).await;
     assert!(!stage.is_enabled("ann") && stage.is_enabled("ben"));
     stage.finds_nothing().await;
 }
 
-/// A group that is listed and gone is a problem of its own; its team stays as it is.
+/// A group that is listed but not found is its own problem. Its team stays unchanged.
 #[tokio::test]
-async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
+async fn a_group_that_is_listed_but_not_found_stops_no_other_group() {
     let stage = busy().await;
     let members = stage.team_id("Devs");
     let members = stage.anypoint.world().members_of(&members).len();
@@ -122,7 +122,7 @@ async fn a_group_that_is_listed_and_gone_stops_nobody_else() {
     "root team"
 )]
 #[tokio::test]
-async fn an_empty_list_where_it_was_not_stops_the_run(
+async fn a_list_that_is_suddenly_empty_stops_the_run(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] empty: &str,
@@ -140,7 +140,7 @@ async fn an_empty_list_where_it_was_not_stops_the_run(
 #[tokio::test]
 async fn an_incomplete_list_of_accounts_stops_the_run() {
     let stage = busy().await;
-    // `total` says 5, one page is all there is: also when it is asked for again.
+    // `total` says 5, but there is only one page, also on the second read.
     let short = {
         let world = stage.anypoint.world();
         let one = world.users.values().next().unwrap();
@@ -153,7 +153,7 @@ async fn an_incomplete_list_of_accounts_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_wrong_app_is_no_statement_about_its_users() {
+async fn a_wrong_app_id_stops_the_run_and_disables_nobody() {
     let stage = busy().await;
     stage.okta.world().apps.remove(APP);
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
@@ -161,14 +161,14 @@ async fn a_wrong_app_is_no_statement_about_its_users() {
 }
 
 #[tokio::test]
-async fn an_app_without_assignments_is_fine_while_nobody_is_linked() {
+async fn an_app_without_assignments_is_fine_without_links() {
     let stage = Stage::new().await;
     stage.run(Task::Reconcile).await;
     stage.finds_nothing().await;
 }
 
 #[tokio::test]
-async fn throttling_slows_a_run_down_and_does_not_stop_it() {
+async fn throttling_slows_a_run_but_does_not_stop_it() {
     let stage = busy().await;
     let now_s = jiff::Timestamp::now().as_second();
     let limited = FaultKind::Status {
@@ -184,13 +184,12 @@ async fn throttling_slows_a_run_down_and_does_not_stop_it() {
     stage.finds_nothing().await;
 }
 
-/// One of many concurrent reads is told to wait a second; the others wait with it instead of being
-/// told so themselves.
+/// One of many concurrent reads gets a pause of one second. The others wait, too, before they are throttled.
 #[rstest]
 #[case::okta(Remote::Okta, "/api/v1/groups/", 429)]
 #[case::anypoint(Remote::Anypoint, "/members", 503)]
 #[tokio::test]
-async fn a_pause_that_one_read_is_asked_for_is_kept_by_all(
+async fn all_reads_wait_for_the_pause_of_one(
     #[case] remote: Remote,
     #[case] path: &str,
     #[case] code: u16,
@@ -217,7 +216,7 @@ async fn a_pause_that_one_read_is_asked_for_is_kept_by_all(
     let in_pause = |at_ms: u64| (from_ms..from_ms + 1000).contains(&at_ms);
     let meanwhile = log.iter().filter(|request| in_pause(request.at_ms)).count();
     let after = log.iter().filter(|r| r.at_ms >= from_ms + 1000).count();
-    // Those that were on their way already: eight requests are under way at once.
+    // Up to eight requests were already on their way.
     assert!(meanwhile <= 8, "{meanwhile} requests during the pause");
     assert!(after >= 40, "{after} requests after the pause");
     stage.finds_nothing().await;

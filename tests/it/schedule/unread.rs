@@ -1,5 +1,5 @@
-//! An entry that cannot be read is its own problem: it is told by its id, it stays as it is, and the rest goes
-//! on. An entry without an id makes its list incomplete: such a list adds, and takes nobody out.
+//! An unreadable entry is its own problem. The run reports its id, leaves it unchanged, and continues with the rest. An
+//! entry without an id makes its list incomplete: the run then adds members, and removes nobody.
 
 use okta_anypoint::provision::{GroupSelection, TeamRemoval};
 use okta_anypoint::schedule::{Summary, Task};
@@ -29,7 +29,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Four people in two teams, as Okta has it; and then changes.
+    /// Four people in two teams, in sync with Okta. Then changes.
     async fn new() -> Self {
         let mut stage = Stage::new().await;
         stage.policy.groups = GroupSelection::All;
@@ -93,7 +93,7 @@ impl Scene {
         self.inject(list, fault);
     }
 
-    /// The user's own first name is `odd`, on the list and alone.
+    /// Makes the user's first name `odd`, in the list and in single reads.
     fn odd_name(&self, user: &str, odd: &Value) {
         for (path, pointer) in [
             (
@@ -117,24 +117,24 @@ impl Scene {
         self.inject(list, fault);
     }
 
-    fn mend(&self) {
+    fn fix(&self) {
         self.stage.okta.traffic().remove_all_faults();
         self.stage.anypoint.traffic().remove_all_faults();
     }
 
-    /// What a reconcile tells; then one that carries it out.
+    /// Returns what a reconcile reports, then applies it.
     async fn reconcile(&mut self) -> Summary {
         self.stage.record();
         let told = self.stage.run(Task::Reconcile).await;
         self.stage.recorder = None;
-        // What the odd entry keeps from being done is a failure of its own subject.
+        // Changes that the odd entry prevents are failures of its subject.
         let _ = self.stage.try_run(Task::Reconcile, None).await;
         told
     }
 
-    /// All is well afterwards, and as Okta has it.
+    /// Checks that everything is in sync with Okta afterwards.
     async fn settles(self) {
-        self.mend();
+        self.fix();
         self.stage.run(Task::Reconcile).await;
         self.stage.finds_nothing().await;
         assert_eq!(self.stage.members("Devs"), ["ben"]);
@@ -156,7 +156,7 @@ fn names(summary: &Summary, id: &str) -> bool {
 #[case(List::Teams)]
 #[case(List::TeamMembers)]
 #[tokio::test]
-async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List) {
+async fn an_unreadable_entry_is_reported_and_everything_else_continues(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.odd(list);
     let summary = scene.reconcile().await;
@@ -164,8 +164,8 @@ async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List)
     assert!(names(&summary, &id), "{:?}", summary.problems);
     let stage = &scene.stage;
     assert!(stage.is_enabled("eve"), "the rest goes on");
-    assert!(!stage.is_enabled("dan"), "what Okta says outright is done");
-    assert!(stage.is_enabled("ben"), "what was not read is not changed");
+    assert!(!stage.is_enabled("dan"), "a reported status counts at once");
+    assert!(stage.is_enabled("ben"), "an unread object is not changed");
     assert!(stage.members("Devs").contains(&"ben".to_owned()));
     assert!(stage.members("Ops").contains(&"ben".to_owned()));
     if !matches!(list, List::Groups | List::Teams) {
@@ -182,7 +182,7 @@ async fn an_odd_entry_is_told_and_stays_and_the_rest_goes_on(#[case] list: List)
 #[case(List::Teams)]
 #[case(List::TeamMembers)]
 #[tokio::test]
-async fn a_list_with_an_entry_without_an_id_adds_and_takes_nobody_out(#[case] list: List) {
+async fn a_list_with_an_entry_without_an_id_removes_nobody(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.without_id(list);
     let summary = scene.reconcile().await;
@@ -197,22 +197,22 @@ async fn a_list_with_an_entry_without_an_id_adds_and_takes_nobody_out(#[case] li
     scene.settles().await;
 }
 
-/// The team of a group that is not read is neither deleted nor emptied; nor is a team above one that is not read.
+/// A run does not delete or empty the team of an unread group. Nor a team with an unread child team.
 #[rstest]
 #[case(List::Groups)]
 #[case(List::Teams)]
 #[tokio::test]
-async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
+async fn an_unread_group_or_team_causes_no_deletion(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.stage.policy.team_removal = TeamRemoval::Delete;
     scene.odd(list);
     scene.reconcile().await;
-    scene.mend();
+    scene.fix();
     scene.without_id(list);
     scene.reconcile().await;
     assert!(scene.stage.anypoint.world().team_by_name("Devs").is_some());
-    // The opposite: a group that is gone for sure.
-    scene.mend();
+    // The opposite: a group that is certainly gone.
+    scene.fix();
     let devs = scene.devs.clone();
     scene.stage.okta.world().delete_group(&devs).unwrap();
     scene.stage.run(Task::Reconcile).await;
@@ -225,7 +225,7 @@ async fn nothing_is_deleted_for_what_was_not_read(#[case] list: List) {
 #[case(List::TeamMembers)]
 #[case(List::Members)]
 #[tokio::test]
-async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
+async fn an_import_continues_despite_an_unreadable_entry(#[case] list: List) {
     let mut scene = Scene::new().await;
     scene.stage.import_mode(ImportMode::Link);
     scene.stage.run(Task::Reconcile).await;
@@ -242,17 +242,17 @@ async fn an_import_goes_on_beside_an_odd_entry(#[case] list: List) {
     if matches!(list, List::AppUsers | List::Accounts) {
         assert!(names(&summary, &scene.id(list)), "{:?}", summary.problems);
     }
-    scene.mend();
+    scene.fix();
 }
 
-/// A value of another kind is reported by its user's id, and never shown; the account keeps what it has.
+/// A run reports a value of the wrong type by the user's id, and never shows it. The account keeps its value.
 #[rstest]
 #[case(json!(5))]
 #[case(json!(["Odd"]))]
 #[case(json!({"a": "Odd"}))]
 #[case(json!(true))]
 #[tokio::test]
-async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd: Value) {
+async fn a_profile_value_of_the_wrong_type_is_reported_and_not_copied(#[case] odd: Value) {
     let mut scene = Scene::new().await;
     let ben = scene.ben.clone();
     {
@@ -277,9 +277,9 @@ async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd:
     let murray = || "Murray".to_owned();
     assert_eq!(names(&scene), ("ben".to_owned(), murray()));
 
-    scene.mend();
+    scene.fix();
 
-    // Nothing at all is no problem.
+    // A missing value is no problem.
     {
         let mut okta = scene.stage.okta.world();
         okta.update_profile(&ben, &[("mobilePhone", json!(null))])
@@ -288,9 +288,9 @@ async fn a_profile_value_of_another_kind_is_told_and_not_taken_over(#[case] odd:
     scene.settles().await;
 }
 
-/// An import brings a name to Okta only where it can read what Okta has.
+/// An import writes a name to Okta only if it can read Okta's current value.
 #[tokio::test]
-async fn an_import_overwrites_no_value_that_it_cannot_read() {
+async fn an_import_overwrites_no_unreadable_value() {
     let mut scene = Scene::new().await;
     scene.stage.run(Task::Reconcile).await;
     scene.stage.import_mode(ImportMode::Create);
@@ -310,15 +310,15 @@ async fn an_import_overwrites_no_value_that_it_cannot_read() {
     };
     assert_eq!(problem.subject, format!("user#{fay}").parse().ok());
     assert_eq!(scene.stage.writes(), Vec::<String>::new());
-    scene.mend();
-    // The opposite: now it is read, and brought.
+    scene.fix();
+    // The opposite: now it can read the value, and writes the name.
     scene.stage.run(Task::Import).await;
     assert_eq!(scene.stage.writes().len(), 1);
 }
 
-/// An entry of the System Log that names nobody is told by its id.
+/// A run reports a System Log entry without a subject by its id.
 #[tokio::test]
-async fn a_log_entry_that_names_nobody_is_told() {
+async fn a_log_entry_without_a_subject_is_reported() {
     let scene = Scene::new().await;
     let odd = {
         let mut okta = scene.stage.okta.world();
@@ -329,7 +329,7 @@ async fn a_log_entry_that_names_nobody_is_told() {
     let summary = scene.stage.run(Task::CatchUp).await;
     assert!(names(&summary, &odd), "{:?}", summary.problems);
     assert!(!scene.stage.is_enabled("dan"), "the rest goes on");
-    scene.mend();
+    scene.fix();
     scene.stage.run(Task::Reconcile).await;
     assert!(!scene.stage.is_enabled("cat"));
 }

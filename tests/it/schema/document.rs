@@ -1,4 +1,4 @@
-//! An OpenAPI 3.0 document, as far as requests are concerned.
+//! The parts of an OpenAPI 3.0 document that concern requests.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json};
 
 pub struct Document {
     whole: Value,
-    /// Validators by the text of their schema: each takes the whole document to build.
+    /// Validators by the text of their schema. Building one takes the whole document.
     validators: RefCell<HashMap<String, Rc<Validator>>>,
 }
 
 impl Document {
-    /// Reads a file. One that is not there fails the test: `OPENAPI_DIR` promised it.
+    /// Reads a file. A missing one fails the test, because `OPENAPI_DIR` promised it.
     pub fn read(path: &Path) -> Self {
         let text = std::fs::read_to_string(path)
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -49,8 +49,7 @@ impl Document {
             .collect()
     }
 
-    /// What is wrong with a request of an operation. `defects`: what this document is known to have
-    /// wrong about it.
+    /// What is wrong with a request of an operation. `defects` are known errors of the document.
     pub fn check(
         &self,
         method: &str,
@@ -191,7 +190,7 @@ impl Document {
         self.unknown_fields(&schema, body, "", problems);
     }
 
-    /// What a value has wrong by a schema, which may refer to this document's components.
+    /// The violations of a schema by a value. The schema may refer to this document's components.
     fn errors(&self, schema: &Value, value: &Value) -> Vec<String> {
         let validator = self.validator(schema);
         validator
@@ -214,8 +213,7 @@ impl Document {
         validators.entry(text).or_insert_with(build).clone()
     }
 
-    /// Fields that no schema describes. A schema that says nothing about other fields allows them by
-    /// the letter; a request has no business to send them.
+    /// Fields that no schema describes. A schema may formally allow other fields, but a request must not send them.
     fn unknown_fields(&self, schema: &Value, value: &Value, at: &str, problems: &mut Vec<String>) {
         match value {
             Value::Array(items) => {
@@ -274,7 +272,7 @@ struct Described<'a> {
     open: bool,
 }
 
-/// A parameter's text as the type that its schema names.
+/// Converts a parameter's text to the type in its schema.
 fn typed(schema: &Value, text: &str) -> Value {
     match schema["type"].as_str() {
         Some("integer" | "number") => serde_json::from_str(text).unwrap_or_else(|_| text.into()),
@@ -287,8 +285,8 @@ fn typed(schema: &Value, text: &str) -> Value {
     }
 }
 
-/// Makes JSON Schema of what OpenAPI 3.0 writes its own way: `nullable`, and read-only fields that are
-/// demanded of answers only.
+/// Converts what OpenAPI 3.0 writes differently to JSON Schema: `nullable`, and read-only fields that only answers
+/// require.
 fn adapt(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(adapt),

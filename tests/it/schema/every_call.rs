@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Vendor;
 use crate::world::{APP, World, soon};
 
-/// What is called below; a method of the clients that is missing here fails a test.
+/// The methods called below. A client method that is missing here fails a test.
 pub const METHODS: &[&str] = &[
     "anypoint.account",
     "anypoint.account_named",
@@ -73,7 +73,7 @@ pub const METHODS: &[&str] = &[
 #[derive(Default)]
 pub struct Traffic {
     pub requests: Vec<(Vendor, RecordedRequest)>,
-    /// What the simulators found outside the vendors' documents.
+    /// Requests that the simulators did not find in the vendors' documents.
     pub unexpected: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ impl Traffic {
 
 pub async fn everything() -> Traffic {
     let world = World::new().await;
-    // Small pages, so that requests for a next page are among the requests.
+    // Small pages, so that there are requests for a next page.
     for traffic in [world.okta.traffic(), world.anypoint.traffic()] {
         traffic.inject(Fault::new("", FaultKind::ShortPage(1)));
     }
@@ -106,7 +106,7 @@ pub async fn everything() -> Traffic {
         groups: GroupSelection::All,
         team_removal: TeamRemoval::Delete,
         default_phone: Some("555-0100".to_owned()),
-        // More people lose their assignment than the brake lets by.
+        // More people lose their assignment than the brake allows.
         removals: RemovalLimit::Off,
         ..Policy::default()
     })
@@ -115,8 +115,8 @@ pub async fn everything() -> Traffic {
     traffic.of(&world)
 }
 
-/// Changes Okta and delivers what it wrote until all is done: a list that changes between two of its
-/// short pages is read again later.
+/// Changes Okta and delivers the events until all are done. If a list changes between two short pages, it is read again
+/// later.
 async fn done(
     world: &World,
     change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
@@ -130,7 +130,7 @@ async fn done(
     panic!("the events stay open");
 }
 
-/// People and groups come, change and go.
+/// People and groups are added, changed and removed.
 async fn converse(world: &World) {
     let devs = world.pushed_group("Devs & Co").await;
     let mut users = Vec::new();
@@ -243,7 +243,7 @@ async fn ask_okta(world: &World) {
     okta.replace_event_hook(&hook, &filtered, soon())
         .await
         .unwrap();
-    // Nobody listens there; what is asked for is all that matters here.
+    // Nothing listens there. Only the request matters here.
     let _ = okta.verify_event_hook(&hook.id, soon()).await;
     let _ = okta.activate_event_hook(&hook.id, soon()).await;
     okta.deactivate_event_hook(&hook.id, soon()).await.unwrap();

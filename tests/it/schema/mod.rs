@@ -1,8 +1,8 @@
-//! Every request that the clients make is one that the vendors describe.
+//! The vendors' documents describe every request of the clients.
 //!
-//! One world sees every method of both clients. Without the vendors' files the requests have to be
-//! those listed here, and the simulators, which encode the same rules, must find nothing odd in them.
-//! Where `OPENAPI_DIR` names the folder of the files, each request is checked against them as well.
+//! One world sees every method of both clients. Without the vendors' files, the requests must be those listed here, and
+//! the simulators, which encode the same rules, must accept them. If `OPENAPI_DIR` names the folder of the files, each
+//! request is also checked against them.
 
 mod document;
 mod every_call;
@@ -119,7 +119,7 @@ const OPERATIONS: &[(Vendor, &str, &str)] = &[
     ),
 ];
 
-/// Operations that the vendors' files do not hold, and why.
+/// Operations that are missing in the vendors' files, and why.
 const NOT_IN_THE_FILES: &[(Vendor, &str, &str, &str)] = &[
     (
         Okta,
@@ -153,9 +153,9 @@ const NOT_IN_THE_FILES: &[(Vendor, &str, &str, &str)] = &[
     ),
 ];
 
-/// Where the vendors' files are known to be wrong: `("query", name)` is a parameter that they leave
-/// out, `("optional", name)` one, or a field of the body, that they demand and the service does not, `("read_only", place)`
-/// a field that their own example sends.
+/// Known errors in the vendors' files. `("query", name)` is a parameter that they leave out. `("optional", name)` is a
+/// parameter or body field that they require and the service does not. `("read_only", place)` is a field that their own
+/// example sends.
 const KNOWN_DEFECTS: &[(Vendor, &str, &str, &str, &str, &str)] = &[
     (
         Okta,
@@ -317,7 +317,7 @@ const PARTIAL: &str =
 const DISPUTED: &str = "the list was derived from an example; MuleSoft's own clients leave it out";
 
 #[tokio::test]
-async fn every_request_is_one_that_the_vendors_describe() {
+async fn every_request_is_in_the_vendors_documents() {
     let traffic = every_call::everything().await;
     let mut problems = traffic.unexpected;
     let mut seen = BTreeSet::new();
@@ -347,7 +347,7 @@ async fn every_request_is_one_that_the_vendors_describe() {
     assert!(problems.is_empty(), "{problems:#?}");
 }
 
-/// A client method that is not called above would go unchecked.
+/// Without this, a client method that is not called above would stay unchecked.
 #[test]
 fn every_method_of_the_clients_is_called() {
     let mut found = BTreeSet::new();
@@ -412,7 +412,7 @@ fn fits(template: &str, path: &str) -> bool {
         })
 }
 
-/// Checks requests against the files; gives how many were.
+/// Checks requests against the files. Returns how many it checked.
 fn check_against(
     folder: &Path,
     requests: &[(Vendor, RecordedRequest)],
@@ -443,7 +443,7 @@ fn check_against(
         let found = document.check(method, template, path(*vendor, request), request, &defects);
         for what in found {
             let problem = format!("{method} {template}: {what}");
-            // One example of each is enough.
+            // One example of each operation is enough.
             if !problems.iter().any(|other| other.starts_with(&problem)) {
                 problems.push(format!("{problem}, such as {}", named(request)));
             }

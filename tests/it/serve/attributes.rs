@@ -5,7 +5,7 @@ use okta_anypoint::event::HOOK_EVENT_TYPES;
 use super::{APP, LONG, Remotes, Serve, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_app_profile_is_announced_and_pushed() {
+async fn a_changed_app_profile_is_announced_and_pushed() {
     let remotes = Remotes::start().await;
     let mut command = remotes.command(&["--reconcile-every", "off", "--catch-up-every", "off"]);
     command.env("ATTRIBUTES", "first_name=app.givenName");

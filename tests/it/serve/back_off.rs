@@ -1,4 +1,4 @@
-//! A change that failed backs off, and nobody's removal waits behind it.
+//! A failed change backs off, and no removal waits behind it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::{APP, Remotes, eventually};
 
-/// The shortest pause of a change that failed.
+/// The shortest pause of a failed change.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 
 fn reads(traffic: &Traffic, path: &str) -> usize {
@@ -17,7 +17,7 @@ fn reads(traffic: &Traffic, path: &str) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removal_does_not_wait_behind_a_change_that_failed() {
+async fn a_removal_does_not_wait_behind_a_failed_change() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let user = remotes.user("ada");
@@ -53,7 +53,7 @@ async fn a_removal_does_not_wait_behind_a_change_that_failed() {
         eventually("the change failed", || status(&uuid) == "failed").await;
         eventually("they back off", || postponed() == n).await;
     }
-    // Only a new message ends a pause: nothing is tried while there is none.
+    // Only a new message ends a pause. Without one, nothing is tried.
     let before = reads(traffic, &path);
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(reads(traffic, &path), before);

@@ -14,7 +14,7 @@ fn serve_with(remotes: &Remotes, settings: &[(&str, &str)]) -> Serve {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shell_without_the_settings_of_serve_follows_them() {
+async fn a_command_takes_missing_settings_from_serve() {
     let remotes = Remotes::start().await;
     let ada = remotes.user("ada");
     remotes.assign(&ada);
@@ -34,13 +34,13 @@ async fn a_shell_without_the_settings_of_serve_follows_them() {
     serve.terminate();
     serve.ended().await;
 
-    // Nobody serves the file: the shell alone decides.
+    // Without a running `serve`, only the shell's settings count.
     let (code, text) = ran(&remotes, &["push", &ada]);
     assert_eq!(code, 0, "{text}");
     assert!(remotes.has_account("ada"));
 }
 
-/// Retried as often as allowed is not "retried by itself".
+/// A message that used up its retries is not "retried by itself".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_waits_for_a_person() {
     let remotes = Remotes::start().await;

@@ -1,4 +1,4 @@
-//! Clients that are slow, large, or strangers.
+//! Slow clients, large requests, and strangers.
 
 use std::time::{Duration, Instant};
 
@@ -15,11 +15,11 @@ async fn connect(serve: &Serve) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// Everything that comes until the other side closes, and how long that took.
+/// All bytes until the other side closes, and how long that took.
 async fn until_closed(mut stream: TcpStream) -> (String, Duration) {
     let begun = Instant::now();
     let mut bytes = Vec::new();
-    // A reset is an end too.
+    // A reset counts as an end, too.
     let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut bytes))
         .await
         .unwrap();
@@ -33,10 +33,10 @@ async fn say(serve: &Serve, text: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_holds_a_connection_by_being_slow() {
+async fn slow_clients_lose_their_connections() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
-    // Says nothing; half a head; a head and half a body.
+    // No bytes, half a head, and a head with half a body.
     let silent = connect(&serve).await;
     let half_head = say(&serve, "POST / HTTP/1.1\r\nhost: x\r\nauthor").await;
     let half_body = format!(
@@ -61,7 +61,7 @@ async fn nobody_holds_a_connection_by_being_slow() {
         "{:?}",
         half_body.1
     );
-    // Many of them keep nobody else out.
+    // Many of them lock no other client out.
     let mut many = Vec::new();
     for _ in 0..200 {
         many.push(say(&serve, "POST / HTTP/1.1\r\n").await);
@@ -72,9 +72,9 @@ async fn nobody_holds_a_connection_by_being_slow() {
     serve.settled(&remotes).await;
 }
 
-/// A sender may close its half after the request, and wait for the answer.
+/// A client may close its half after the request, and wait for the answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_no_more_still_gets_an_answer() {
+async fn a_half_closed_connection_still_gets_its_answer() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let mut uuids = Vec::new();
@@ -96,7 +96,7 @@ async fn who_sends_no_more_still_gets_an_answer() {
     for uuid in uuids {
         assert!(status.contains(&uuid), "{uuid}: {status}");
     }
-    // The status page is a server of its own.
+    // The status page is a separate server.
     let address = serve
         .status
         .trim_start_matches("http://")
@@ -107,7 +107,7 @@ async fn who_sends_no_more_still_gets_an_answer() {
     stream.shutdown().await.unwrap();
     let (answer, _) = until_closed(stream).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    // Nobody holds a connection that way.
+    // Such a request cannot keep a connection.
     let half_body = format!(
         "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 900\r\n\r\n{{"
     );
@@ -122,7 +122,7 @@ async fn who_sends_no_more_still_gets_an_answer() {
 
 /// hyper closes on the preface of HTTP/2 without a word.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_http_1_is_answered_and_counted() {
+async fn a_request_that_is_not_http_1_is_answered_and_counted() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let header = "x".repeat(200 * 1024);
@@ -149,7 +149,7 @@ async fn what_is_no_http_1_is_answered_and_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_too_large_is_refused_early() {
+async fn a_request_that_is_too_large_is_refused_early() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
@@ -158,10 +158,10 @@ async fn what_is_too_large_is_refused_early() {
     let exact = "x".repeat(1024 * 1024);
     for (body, status) in [(exact.clone(), 400), (exact + "x", 413)] {
         let mut stream = say(&serve, &format!("{head}transfer-encoding: chunked\r\n\r\n")).await;
-        // What is too large is refused before its end comes.
+        // The receiver refuses a request that is too large before its end.
         let end = if status == 413 { "" } else { "0\r\n\r\n" };
         let chunk = format!("{:x}\r\n{body}\r\n{end}", body.len());
-        // Whoever is refused early may find the connection closed while still sending.
+        // A client that is refused early may see the connection close while it still sends.
         let _ = stream.write_all(chunk.as_bytes()).await;
         let mut first = [0; 12];
         stream.read_exact(&mut first).await.unwrap();
@@ -175,7 +175,7 @@ async fn what_is_too_large_is_refused_early() {
 /// Many clients write everything before they read. Closing on them would reset the connection, and the reset throws
 /// the answer away.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sender_that_writes_first_reads_the_refusal() {
+async fn a_client_that_writes_everything_first_can_read_the_refusal() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let head = format!("POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\n");
@@ -188,7 +188,7 @@ async fn a_sender_that_writes_first_reads_the_refusal() {
         for request in [&announced, &in_chunks] {
             let mut stream = connect(&serve).await;
             stream.write_all(request.as_bytes()).await.unwrap();
-            // So that whatever the other side does has arrived.
+            // So that the other side's reaction has arrived.
             tokio::time::sleep(Duration::from_millis(50)).await;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
@@ -196,7 +196,7 @@ async fn a_sender_that_writes_first_reads_the_refusal() {
             assert!(answer.contains("connection: close"), "{answer}");
         }
     }
-    // It is bounded: who never stops is cut.
+    // There is a limit: a client that never stops is cut off.
     let mut stream = say(&serve, &format!("{head}content-length: 900000000\r\n\r\n")).await;
     let endless = async { while stream.write_all(mib.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(8), endless)
@@ -205,7 +205,7 @@ async fn a_sender_that_writes_first_reads_the_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_gets_nothing_on_any_path() {
+async fn requests_without_the_secret_get_nothing_on_any_path() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for path in ["", "okta", "status", "health", "ready", "../etc/passwd"] {
@@ -222,7 +222,7 @@ async fn a_stranger_gets_nothing_on_any_path() {
             }
         }
     }
-    // Refused before the body is there.
+    // Refused before the body has arrived.
     let stranger = say(
         &serve,
         "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",

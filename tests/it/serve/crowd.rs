@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::file::ended;
 use super::{Remotes, SECRET, Serve};
 
-/// More than the program serves at once.
+/// More connections than the program serves at once.
 const CROWD: usize = 700;
 
 fn address(serve: &Serve) -> SocketAddr {
@@ -20,7 +20,7 @@ fn address(serve: &Serve) -> SocketAddr {
     address.trim_end_matches('/').parse().unwrap()
 }
 
-/// Connections that send `text` and nothing more; whoever is closed comes back.
+/// Connections that send only `text`. A closed one reconnects.
 fn crowd(serve: &Serve, text: &'static str) -> JoinSet<()> {
     let address = address(serve);
     let mut crowd = JoinSet::new();
@@ -44,7 +44,7 @@ async fn door(serve: &Serve, remotes: &Remotes) -> serde_json::Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_opens_many_connections_does_not_shut_okta_out() {
+async fn many_connections_do_not_lock_okta_out() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for text in ["", "POST / HTTP/1.1\r\nhost: x\r\nauth"] {
@@ -65,7 +65,7 @@ async fn who_opens_many_connections_does_not_shut_okta_out() {
     serve.settled(&remotes).await;
 }
 
-/// The program as it starts after `ulimit` with these arguments.
+/// The program, started after `ulimit` with these arguments.
 fn under_ulimit(remotes: &Remotes, arguments: &str) -> Command {
     let serve = remotes.command(&["--catch-up-every", "off", "--reconcile-every", "off"]);
     let mut limited = Command::new("sh");
@@ -81,14 +81,14 @@ fn under_ulimit(remotes: &Remotes, arguments: &str) -> Command {
     limited
 }
 
-/// A delivery on a connection of its own, as Okta's: sent again if the first one got no answer.
+/// A delivery on its own connection, like Okta's. It is sent again if the first one gets no answer.
 async fn delivered(serve: &Serve, remotes: &Remotes, name: &str) -> u16 {
     let okta = reqwest::Client::builder().timeout(Duration::from_secs(3));
     let events = remotes.assign(&remotes.user(name));
     let body = remotes.okta.world().delivery(&events);
     let request = okta.build().unwrap().post(&serve.hook).json(&body);
     let request = request.header("authorization", SECRET);
-    // As Okta does, once: a connection that says nothing for a moment has to make room for others.
+    // Once, as Okta does. A connection that is silent for a moment has to make room for others.
     let repeated = request.try_clone().unwrap();
     let answer = match request.send().await {
         Ok(answer) => answer,
@@ -98,8 +98,8 @@ async fn delivered(serve: &Serve, remotes: &Remotes, name: &str) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn few_open_files_leave_fewer_places_and_shut_nobody_out() {
-    // The soft limit is raised. Under a low hard one there are fewer places.
+async fn a_low_open_file_limit_reduces_connections_but_locks_nobody_out() {
+    // The program raises the soft limit. Under a low hard limit it serves fewer connections.
     for (limit, places) in [("-Sn 256", 512), ("-n 256", 128)] {
         let remotes = Remotes::start().await;
         let serve = Serve::start(under_ulimit(&remotes, limit), remotes.folder.path());
@@ -128,7 +128,7 @@ async fn few_open_files_leave_fewer_places_and_shut_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_few_open_files_are_reported_at_the_start() {
+async fn a_too_low_open_file_limit_is_reported_at_the_start() {
     let remotes = Remotes::start().await;
     let (code, said) = ended(under_ulimit(&remotes, "-n 100")).await;
     assert_eq!(code, 1, "{said}");
@@ -138,7 +138,7 @@ async fn too_few_open_files_are_reported_at_the_start() {
     );
 }
 
-/// How many connections the system refused; `None`: the page did not answer.
+/// How many connections the system refused. `None`: the page did not answer.
 async fn refused_accepts(serve: &Serve, remotes: &Remotes) -> Option<u64> {
     let (_, metrics) = serve.try_get(remotes, "/metrics").await?;
     let name = "okta_anypoint_accept_failures_total ";
@@ -148,7 +148,7 @@ async fn refused_accepts(serve: &Serve, remotes: &Remotes) -> Option<u64> {
 
 /// Other parts of the program, or other programs, have used up the descriptors.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_file_descriptors_idle_connections_make_room() {
+async fn idle_connections_close_when_file_descriptors_run_out() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     // This keeps a connection to the status page open.
@@ -162,7 +162,7 @@ async fn without_file_descriptors_idle_connections_make_room() {
     limit_to(100);
     let began = Instant::now();
     let silent = crowd(&serve, "");
-    // The status page may be without a file descriptor, too, for a while.
+    // For a while the status page may lack a file descriptor, too.
     while refused_accepts(&serve, &remotes).await.unwrap_or_default() == 0 {
         assert!(began.elapsed() < super::LONG * 3, "never refused");
     }
@@ -171,8 +171,8 @@ async fn without_file_descriptors_idle_connections_make_room() {
         assert_eq!(status, 204, "{n}");
     }
     drop(silent);
-    // With nobody to close, it does not say that it is ready. It may not say anything: its own page needs a
-    // descriptor as well.
+    // Without an idle connection to close, it does not report ready. It may not answer at all, because its own page needs
+    // a descriptor, too.
     let head = format!(
         "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 9\r\n\r\n{{"
     );
@@ -208,7 +208,7 @@ async fn without_file_descriptors_idle_connections_make_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_queue_is_full_it_is_not_ready() {
+async fn a_full_queue_makes_serve_unready() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
@@ -230,10 +230,10 @@ async fn when_the_queue_is_full_it_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_all_connections_are_used_it_is_not_ready() {
+async fn using_all_connections_makes_serve_unready() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
-    // With the secret, and half a body.
+    // With the secret, but only half a body.
     let head = format!(
         "POST / HTTP/1.1\r\nhost: x\r\nauthorization: {SECRET}\r\ncontent-length: 9\r\n\r\n{{"
     );
@@ -253,7 +253,7 @@ async fn when_all_connections_are_used_it_is_not_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_write_no_log() {
+async fn requests_without_the_secret_fill_no_log() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let before = serve.log().len();
@@ -264,7 +264,7 @@ async fn strangers_write_no_log() {
         while Instant::now() < until {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let request = "GET / HTTP/1.1\r\nhost: x\r\nauthorization: wrong\r\n\r\n".repeat(20);
-            // It closes after the first.
+            // The server closes after the first request.
             let _ = stream.write_all(request.as_bytes()).await;
             let mut answers = String::new();
             let _ = stream.read_to_string(&mut answers).await;
@@ -290,7 +290,7 @@ async fn strangers_write_no_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_whether_it_is_ready_writes_nothing_for_strangers() {
+async fn readiness_checks_write_nothing_for_strangers() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let file = Connection::open(remotes.data()).unwrap();

@@ -16,7 +16,7 @@ const TYPES: &[&str] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn okta_delivers_until_anypoint_agrees() {
+async fn deliveries_of_okta_bring_anypoint_in_sync() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve(&["--reconcile-every", "off"]);
     remotes.register(&serve, TYPES).await;
@@ -68,7 +68,7 @@ async fn okta_delivers_until_anypoint_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_before_the_start_is_caught_up() {
+async fn events_before_the_start_are_caught_up() {
     let remotes = Remotes::start().await;
     let user = remotes.user("ada");
     remotes.assign(&user);
@@ -80,7 +80,7 @@ async fn what_happened_before_the_start_is_caught_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconcile_finds_what_no_event_told() {
+async fn a_reconcile_finds_changes_without_an_event() {
     let remotes = Remotes::start().await;
     let user = remotes.user("ada");
     remotes.assign(&user);
@@ -91,10 +91,10 @@ async fn a_reconcile_finds_what_no_event_told() {
     assert_eq!(reports[0]["task"], "reconcile", "{reports}");
 }
 
-/// A message that this program did not write is recorded and leaves; it stops nobody, not even the
-/// events of its own subject.
+/// A message that this program did not write is recorded and removed. It blocks no event, not even those of its own
+/// subject.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_can_read_is_recorded_and_stops_nothing() {
+async fn an_unreadable_message_is_recorded_and_stops_nothing() {
     let remotes = Remotes::start().await;
     let user = remotes.user("ada");
     let file = rusqlite::Connection::open(remotes.data()).unwrap();

@@ -1,5 +1,4 @@
-//! An event at which the program ends each time does not end it for ever, and nobody has to guess what became of
-//! it.
+//! An event that always crashes the program does not do so forever, and its record says what happened.
 
 use std::time::Duration;
 
@@ -8,14 +7,14 @@ use rusqlite::Connection;
 use super::file::ran;
 use super::{Remotes, eventually};
 
-/// How often the only event was claimed.
+/// The number of claims of the only event.
 fn claims(file: &Connection) -> i64 {
     let sql = "SELECT COALESCE(MAX(attempts), 0) FROM events";
     file.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
+async fn an_event_that_crashes_the_program_ten_times_is_recorded_as_failed() {
     let remotes = Remotes::start().await;
     let traffic = remotes.anypoint.traffic();
     traffic.set_latency(Duration::from_secs(30));
@@ -46,7 +45,7 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
     assert!(listed.contains(uuid), "{listed}");
     assert!(listed.contains("10 runs in a row died"), "{listed}");
 
-    // Its subject is free for other events, and it can be done again.
+    // Its subject is free for other events, and the event can be replayed.
     traffic.set_latency(Duration::ZERO);
     let (code, text) = ran(&remotes, &["replay", uuid]);
     assert_eq!(code, 0, "{text}");
@@ -54,9 +53,9 @@ async fn what_ends_the_program_ten_times_is_recorded_as_failed() {
     assert_eq!(serve.overview(&remotes).await["queue"]["dead"], 0);
 }
 
-/// What failed each time keeps the reason that it failed for.
+/// An event that failed each time keeps the reason of its failure.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_failed_ten_times_keeps_its_reason() {
+async fn an_event_that_failed_ten_times_keeps_its_reason() {
     let remotes = Remotes::start().await;
     let traffic = remotes.anypoint.traffic();
     traffic.set_latency(Duration::from_secs(30));
@@ -98,10 +97,9 @@ async fn what_failed_ten_times_keeps_its_reason() {
     );
 }
 
-/// The clock goes back by a day while the program does not run, and a message was postponed: it does not wait for
-/// that day to pass.
+/// The clock is set back by a day while the program is stopped. A postponed message does not wait for that day to pass.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_postponed_before_the_clock_went_back_does_not_wait_for_it() {
+async fn a_postponed_message_does_not_wait_for_a_clock_set_back() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let user = remotes.user("ada");

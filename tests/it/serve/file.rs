@@ -1,5 +1,5 @@
-//! The database file under a running `serve`: nobody takes its locks, nobody takes it away unnoticed,
-//! and a file of somebody else is left as it was.
+//! The database file under a running `serve`: no other process takes its locks, a missing file is noticed, and the file
+//! of another program stays unchanged.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{LONG, Remotes, Serve};
 
-/// A command on the file of these remotes, with their settings.
+/// A command on the data file of these remotes, with their settings.
 pub fn command(remotes: &Remotes, arguments: &[&str]) -> Command {
     let served = remotes.command(&[]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
@@ -35,7 +35,7 @@ fn said(output: Output) -> (i32, String) {
     (output.status.code().unwrap_or(-1), text)
 }
 
-/// What a `serve` said that is to end by itself. One that does not is killed.
+/// The output of a `serve` that should end by itself. If it does not, the test kills it.
 pub async fn ended(mut command: Command) -> (i32, String) {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -47,7 +47,7 @@ pub async fn ended(mut command: Command) -> (i32, String) {
     said(child.wait_with_output().unwrap())
 }
 
-/// Every file of a folder, with its length and a hash of what is in it.
+/// Every file of a folder, with its length and a hash of its content.
 fn files(folder: &Path) -> BTreeMap<PathBuf, (usize, u64)> {
     let entries = std::fs::read_dir(folder).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -61,7 +61,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, (usize, u64)> {
     paths.map(fingerprint).collect()
 }
 
-/// Assigns one more user, and delivers that; gives the events' uuids.
+/// Assigns another user and delivers the events. Returns the status and the events' uuids.
 async fn one_more(remotes: &Remotes, serve: &Serve, name: &str) -> (Option<u16>, Vec<String>) {
     let user = remotes.user(name);
     let events = remotes.assign(&user);
@@ -69,11 +69,11 @@ async fn one_more(remotes: &Remotes, serve: &Serve, name: &str) -> (Option<u16>,
     (status, events.into_iter().map(|event| event.uuid).collect())
 }
 
-/// SQLite holds a shared lock on a file in WAL mode for as long as it is open. Closing any other
-/// descriptor of the file in the same process would drop it, and then another program that closes the file takes
-/// itself for the last one and deletes the write-ahead log.
+/// In WAL mode SQLite holds a shared lock on a file while it is open. Closing any other descriptor of the file in the
+/// same process would drop the lock. Then another program that closes the file considers itself the last one, and
+/// deletes the write-ahead log.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_holds_the_lock_of_its_file() {
+async fn serve_keeps_the_lock_on_its_file() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
@@ -93,9 +93,9 @@ async fn it_holds_the_lock_of_its_file() {
     assert!(held, "no lock of {} on {inode}:\n{locks}", serve.pid());
 }
 
-/// A second `serve` would take the first one's work for that of a dead process.
+/// A second `serve` would treat the first one's work as that of a dead process.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_serve_at_a_time_whatever_became_of_the_lock_file() {
+async fn a_second_serve_is_refused_even_without_the_lock_file() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let second = |data: &Path| {
@@ -119,7 +119,7 @@ async fn one_serve_at_a_time_whatever_became_of_the_lock_file() {
     }
     assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
     serve.settled(&remotes).await;
-    // In good order, and then the next one may.
+    // After a clean stop the next one may start.
     serve.terminate();
     assert_eq!(serve.ended().await.code(), Some(0));
     drop(elsewhere);
@@ -127,13 +127,13 @@ async fn one_serve_at_a_time_whatever_became_of_the_lock_file() {
     assert_eq!(one_more(&remotes, &serve, "lin").await.0, Some(204));
 }
 
-/// After the file was taken away: no delivery is taken, and one line says why.
+/// After the file is lost, `serve` accepts no delivery, and one line says why.
 async fn stops_when(take_away: fn(&Path), word: &str) {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(one_more(&remotes, &serve, "ada").await.0, Some(204));
     serve.settled(&remotes).await;
-    // What is only in the write-ahead log would not be missed in the file.
+    // The file alone would not miss what is only in the write-ahead log.
     checkpoint(&remotes.data());
     assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
     take_away(&remotes.data());
@@ -153,17 +153,17 @@ async fn stops_when(take_away: fn(&Path), word: &str) {
         text.contains("data.db") && text.contains("restore"),
         "{text}"
     );
-    // It does not come back by itself: what became of the file is for people to find out.
+    // It does not restart by itself, because a person has to find out what happened to the file.
     assert!(!remotes.has_account("user0"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_deleted() {
+async fn serve_stops_when_its_file_is_deleted() {
     stops_when(|data| std::fs::remove_file(data).unwrap(), "deleted").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_moved_and_another_takes_its_place() {
+async fn serve_stops_when_its_file_is_replaced() {
     let replace = |data: &Path| {
         let copy = data.with_extension("copy");
         std::fs::copy(data, &copy).unwrap();
@@ -173,7 +173,7 @@ async fn it_stops_when_its_file_is_moved_and_another_takes_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_write_ahead_log_is_deleted() {
+async fn serve_stops_when_its_write_ahead_log_is_deleted() {
     let delete = |data: &Path| {
         let mut name = data.as_os_str().to_owned();
         name.push("-wal");
@@ -188,12 +188,12 @@ fn truncate(data: &Path, bytes: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_emptied() {
+async fn serve_stops_when_its_file_is_emptied() {
     stops_when(|data| truncate(data, 0), "truncated").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_stops_when_its_file_is_cut_off() {
+async fn serve_stops_when_its_file_is_truncated() {
     stops_when(|data| truncate(data, 4 * 4096), "truncated").await;
 }
 
@@ -204,9 +204,9 @@ fn checkpoint(data: &Path) {
         .unwrap();
 }
 
-/// `VACUUM` by hand shortens the file, and takes nothing away.
+/// `VACUUM` by hand shortens the file, and removes no data.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_tidied_up_is_served_on() {
+async fn serve_continues_after_a_vacuum() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let long = "x".repeat(100_000);
@@ -240,22 +240,22 @@ const READING: &[&[&str]] = &[
     &["doctor"],
 ];
 
-/// Nothing is made where nothing was.
+/// Reading commands do not create a missing file.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_commands_make_no_file() {
+async fn reading_commands_create_no_file() {
     let remotes = Remotes::start().await;
     for arguments in READING {
         let (code, text) = ran(&remotes, arguments);
-        // A plan is also for those who have not begun.
+        // A plan also works before the first `serve`.
         assert_eq!(code == 0, arguments[0] == "plan", "{arguments:?}: {text}");
         assert!(text.contains("there is no file"), "{arguments:?}: {text}");
         assert_eq!(files(remotes.folder.path()), BTreeMap::new());
     }
 }
 
-/// A database of another program, in either journal mode, is refused, and no byte of it changes.
+/// The program refuses a database of another program, in either journal mode, and changes no byte of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_another_program_is_left_as_it_was() {
+async fn a_file_of_another_program_is_left_unchanged() {
     for mode in ["delete", "wal"] {
         let remotes = Remotes::start().await;
         let theirs = Connection::open(remotes.data()).unwrap();
@@ -281,9 +281,9 @@ async fn a_file_of_another_program_is_left_as_it_was() {
     }
 }
 
-/// A file of before there was a mark is read as it is; serving it marks it.
+/// Commands read a file from before the mark existed, without marking it. `serve` marks it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_without_the_mark_is_read_unmarked_and_served_marked() {
+async fn serve_marks_an_unmarked_file_and_reading_does_not() {
     for version in [1, 2] {
         let remotes = Remotes::start().await;
         let file = Connection::open(remotes.data()).unwrap();
@@ -299,7 +299,7 @@ async fn a_file_without_the_mark_is_read_unmarked_and_served_marked() {
         let before = files(remotes.folder.path());
         for arguments in READING {
             let (code, text) = ran(&remotes, arguments);
-            // `doctor` misses an event hook, `explain` its user.
+            // `doctor` finds no event hook, and `explain` no user.
             let fine = match arguments[0] {
                 "doctor" | "explain" => !text.contains("database"),
                 _ => code == 0,
@@ -325,9 +325,9 @@ fn mark(data: &Path) -> i64 {
         .unwrap()
 }
 
-/// Reading works without the right to write, also while nobody serves the file.
+/// Reading works without write permission, even without a running `serve`.
 #[tokio::test(flavor = "multi_thread")]
-async fn reading_needs_no_right_to_write() {
+async fn reading_needs_no_write_permission() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let (status, uuids) = one_more(&remotes, &serve, "ada").await;
@@ -353,9 +353,9 @@ async fn reading_needs_no_right_to_write() {
     assert_eq!(after, before);
 }
 
-/// A backup while events come in is whole, private, and can be put back.
+/// A backup taken during deliveries is complete and private, and can be restored.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_can_be_put_back() {
+async fn a_backup_can_be_restored() {
     let remotes = Remotes::start().await;
     let mut serve = remotes.serve_deliveries_only();
     let (_, uuids) = one_more(&remotes, &serve, "ada").await;
@@ -370,7 +370,7 @@ async fn a_backup_can_be_put_back() {
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("already exists"), "{text}");
 
-    // Not while it is served, and not while anybody has it open.
+    // Not during `serve`, and not while another program has it open.
     let (code, text) = ran(&remotes, &["restore", copy_name]);
     assert_eq!(code, 1, "{text}");
     assert!(text.contains(&format!("process {}", serve.pid())), "{text}");
@@ -387,7 +387,7 @@ async fn a_backup_can_be_put_back() {
     assert!(text.contains("in use"), "{text}");
     drop(other);
 
-    // A killed process left its log; the copy must not be read together with it.
+    // A killed process left its log, which must not be combined with the copy.
     let wal = remotes.data().with_extension("db-wal");
     std::fs::write(&wal, "a log of another file").unwrap();
     spoil(&remotes.data());
@@ -420,7 +420,7 @@ async fn a_backup_can_be_put_back() {
     assert_eq!(left.iter().find(strange), None);
 }
 
-/// Damages what is behind the first page.
+/// Damages the file after its first page.
 fn spoil(data: &Path) {
     let mut bytes = std::fs::read(data).unwrap();
     let half = bytes.len() / 2;
@@ -428,9 +428,9 @@ fn spoil(data: &Path) {
     std::fs::write(data, bytes).unwrap();
 }
 
-/// Only a whole database of this program is put in the file's place.
+/// `restore` accepts only an intact database of this program.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_whole_copy_is_not_put_in_place() {
+async fn a_damaged_backup_is_not_restored() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     one_more(&remotes, &serve, "ada").await;

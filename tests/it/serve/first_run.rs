@@ -1,4 +1,4 @@
-//! An adoption on the running program: a dry run that changes nothing, then changes with a brake.
+//! A first run of `serve`: a dry run that changes nothing, then changes under the brake.
 
 use std::process::{Command, Output};
 
@@ -34,7 +34,7 @@ fn writes(okta: &OktaSimulator, anypoint: &AnypointSimulator) -> Vec<String> {
         .collect()
 }
 
-/// The program as a newcomer first runs it, with every task on.
+/// The program as a new operator runs it first, with every task on.
 fn first_run(remotes: &Remotes, changes: &str) -> Serve {
     let often = [
         "--catch-up-every",
@@ -54,9 +54,9 @@ fn first_run(remotes: &Remotes, changes: &str) -> Serve {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_brake() {
+async fn a_first_run_in_report_mode_changes_nothing_and_the_brake_holds_the_next() {
     let remotes = Remotes::start().await;
-    // Someone new, someone who has an account, someone who is only in Anypoint, and a group.
+    // A new person, one with an account, one who is only in Anypoint, and a group.
     let ada = remotes.user("ada");
     remotes.assign(&ada);
     let ben = remotes.user("ben");
@@ -82,7 +82,7 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     remotes.assign(&cat);
     remotes.okta.world().suspend(&ben).unwrap();
     assert!(remotes.okta.delivered(LONG).await);
-    // Each task has had several turns.
+    // Each task has run several times.
     for (remote, path) in [
         (remotes.okta.traffic(), "/api/v1/logs"),
         (remotes.anypoint.traffic(), "/teams"),
@@ -105,7 +105,7 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     }
     drop(serve);
 
-    // The first reconcile that applies takes up everything that was only planned.
+    // The first reconcile that applies also applies all plans.
     let serve = first_run(&remotes, "apply");
     eventually("accounts, and the team", || {
         let has_team = remotes.anypoint.world().team_by_name("Devs").is_some();
@@ -113,7 +113,7 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     })
     .await;
 
-    // A wrong click is held, whatever the tasks do meanwhile; a person approves it.
+    // The brake holds a wrong click, whatever the tasks do meanwhile. A person approves it.
     remotes.okta.world().unassign(APP, &cat).unwrap();
     eventually("held", || {
         said(&operate(&remotes, &["held"])).contains(&cat)
@@ -136,17 +136,17 @@ async fn a_first_run_in_report_mode_changes_nothing_and_the_next_is_held_by_the_
     let last = history["entries"].as_array().unwrap().last().unwrap();
     assert_eq!(last["action"], "disable_account");
     assert!(last["actor"].is_string(), "{last}");
-    // Each change has a line in the log, too.
+    // The log has a line for each change, too.
     let log = serve.log();
     let is_audit = |line: &&str| line.contains(r#""message":"audit""#) && line.contains(&cat);
     assert!(log.lines().any(|line| is_audit(&line)), "{log}");
     serve.settled(&remotes).await;
 }
 
-/// What was only planned is applied at once when `CHANGES` is switched, however long ago a reconcile is due by the
-/// clock; before that, nobody is told that all is in sync.
+/// After a switch of `CHANGES`, all plans are applied at once, whatever the schedule says. Before that, nothing reports
+/// that all is in sync.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
+async fn switching_to_apply_applies_planned_changes_at_once() {
     let mut remotes = Remotes::start().await;
     remotes.settings.push(("CHANGES", "report"));
     let seldom = ["--catch-up-every", "off", "--reconcile-every", "6h"];
@@ -167,7 +167,7 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
     assert!(page.contains(&ada), "{page}");
     drop(serve);
 
-    // A program whose schedule never comes leaves it to the operator, and says so.
+    // Without a schedule the program leaves it to the operator, and says so.
     remotes.settings.retain(|(name, _)| *name != "CHANGES");
     let serve = remotes.serve_deliveries_only();
     let (_, page) = serve.get(&remotes, "/").await;
@@ -189,7 +189,7 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
     assert!(serve.log().contains(ran), "{}", serve.log());
     drop(serve);
 
-    // The next start keeps to the clock.
+    // The next start follows the schedule.
     let serve = remotes.serve(&seldom);
     let ben = remotes.user("ben");
     let events = remotes.assign(&ben);
@@ -198,7 +198,7 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
     assert_eq!(serve.log().matches(ran).count(), 1, "{}", serve.log());
     drop(serve);
 
-    // Nor does a short dry run between two times of the clock go by unnoticed: the last reconcile applied.
+    // A short dry run between two scheduled times is noticed, too, although the last reconcile applied.
     remotes.settings.push(("CHANGES", "report"));
     let serve = remotes.serve(&seldom);
     let cat = remotes.user("cat");
@@ -212,10 +212,9 @@ async fn a_switch_to_apply_takes_up_at_once_what_was_planned_only() {
     serve.settled(&remotes).await;
 }
 
-/// A reconcile that only reported is no last run of those that apply; one that was stopped is, so that restarts do not
-/// repeat it.
+/// A reconcile in report mode does not count as the last run. A stopped one does, so that restarts do not repeat it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_stopped() {
+async fn a_reconcile_is_due_at_once_after_a_report_but_not_after_a_stop() {
     let mut remotes = Remotes::start().await;
     let every = |time| ["--catch-up-every", "off", "--reconcile-every", time];
     let [ada, ben] = ["ada", "ben"].map(|name| remotes.user(name));
@@ -241,7 +240,7 @@ async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_sto
     serve.settled(&remotes).await;
     drop(serve);
 
-    // What is planned only, and more than MAX_DEACTIVATIONS allows.
+    // Plans that disable more people than MAX_DEACTIVATIONS allows.
     remotes.settings.push(("CHANGES", "report"));
     let serve = remotes.serve(&every("6h"));
     let left = remotes.okta.world().unassign(APP, &ada).unwrap();
@@ -263,7 +262,7 @@ async fn a_reconcile_is_due_at_once_after_reports_and_not_again_after_it_was_sto
     assert_eq!(remotes.enabled("ada"), Some(true));
 }
 
-/// The page says that the brake is off, what it holds of one person, and that a reconcile only reported.
+/// The page says that the brake is off, which change of one person it holds, and that a reconcile only reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
     let mut remotes = Remotes::start().await;
@@ -294,7 +293,7 @@ async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
     let (_, page) = serve.get(&remotes, "/").await;
     assert!(!page.contains("The brake is off"), "{page}");
 
-    // Both sides differ, and the reconcile that found that was told to change nothing.
+    // Both sides differ, and the reconcile that found it ran in report mode.
     remotes.settings.push(("CHANGES", "report"));
     remotes.okta.world().unassign(APP, &ben).unwrap();
     expect(&remotes, &["reconcile"], 1, "would stop");
@@ -303,10 +302,10 @@ async fn the_page_says_what_is_held_and_that_the_brake_is_off() {
     assert!(page.contains(said), "{page}");
 }
 
-/// The team of an operator's choice, somebody to be left alone, a failure that is mended, and what the doctor says:
-/// each by a command beside the running program.
+/// Commands beside the running program: pair a team of the operator's choice, exclude somebody, settle a fixed failure,
+/// and run the doctor.
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbox() {
+async fn commands_beside_serve_pair_exclude_and_settle() {
     let mut remotes = Remotes::start().await;
     remotes.settings.push(("EXCLUDE_USERS", "max@*,svc-*"));
     let max = remotes.user("max");
@@ -322,12 +321,12 @@ async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbo
     let serve = remotes.serve(&["--reconcile-every", "1s", "--catch-up-every", "off"]);
     remotes.register(&serve, &HOOK_EVENT_TYPES).await;
 
-    // What is to be paired by hand waits for the pair.
+    // A group that will be paired by hand waits for that.
     let engineers = {
         let mut okta = remotes.okta.world();
         okta.create_group("Engineers").unwrap().id
     };
-    // What is under way at a pause ends.
+    // Changes that are running at a pause still finish.
     assert!(remotes.okta.delivered(LONG).await);
     serve.settled(&remotes).await;
     expect(&remotes, &["pause"], 0, "paused");
@@ -354,7 +353,7 @@ async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbo
     })
     .await;
 
-    // A failure stands in the inbox until a later look ends well.
+    // A failure stays in the inbox until a later look succeeds.
     let kim = remotes.user("kim");
     {
         let mut okta = remotes.okta.world();
@@ -377,7 +376,7 @@ async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbo
     expect(&remotes, &["push", &kim], 0, "done");
     let failed = said(&operate(&remotes, &["events", "--failed"]));
     assert!(!failed.contains(&kim), "{failed}");
-    // The rig's hook has another name than the one that `hook register` makes.
+    // The rig's hook has another name than that of `hook register`.
     for says in [
         "open failures: none",
         "a deactivation disables the native one only",
@@ -385,7 +384,7 @@ async fn commands_beside_the_running_program_pair_leave_alone_and_clear_the_inbo
         expect(&remotes, &["doctor"], 1, says);
     }
 
-    // Nobody touched the people who are left alone.
+    // The excluded people are unchanged.
     serve.settled(&remotes).await;
     expect(&remotes, &["explain", &max], 0, "EXCLUDE_USERS");
     let world = remotes.anypoint.world();

@@ -1,8 +1,8 @@
-//! kill -9 at random moments under load, then restart, while others read the file, copy it and work on it, pause
-//! the changes and approve what the brake holds: nothing that was answered with 204 is lost, nothing is done twice,
-//! every change at Anypoint is in the audit trail, and the file stays whole.
+//! kill -9 at random moments under load, then a restart. Meanwhile other processes read, copy and change the file, pause
+//! changes and approve held ones. No delivery answered with 204 is lost, nothing is applied twice, every change at
+//! Anypoint is in the audit trail, and the file stays intact.
 //!
-//! `SERVE_KILLS=1000` kills more often; `SERVE_SEED=…` plays other moments.
+//! `SERVE_KILLS=1000` kills more often. `SERVE_SEED=…` chooses other moments.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -25,12 +25,11 @@ use super::other_processes::{Company, Did, integrity};
 use super::{APP, LONG, Remotes};
 use crate::audited::{Subjects, unaccounted};
 
-/// Users that begin in one round.
+/// New users in each round.
 const USERS: usize = 6;
-/// So many people lose access before the brake holds the rest.
+/// The number of people who lose access before the brake holds the rest.
 const REMOVALS: &str = "2";
-/// A restarted process is at it again within this: what the killed one was at does not wait for its
-/// lease (112 s).
+/// A restarted process works again within this time. The work of the killed one does not wait for its lease (112 s).
 const TAKEN_UP: Duration = Duration::from_secs(60);
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -38,13 +37,13 @@ fn number(variable: &str, default: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn kills_lose_nothing_and_double_nothing() {
+async fn kills_lose_and_duplicate_nothing() {
     let (kills, seed) = (number("SERVE_KILLS", 100), number("SERVE_SEED", 7));
     let mut random = StdRng::seed_from_u64(seed);
     let mut remotes = Remotes::start().await;
     remotes.settings.push(("MAX_REMOVALS_PER_HOUR", REMOVALS));
     let remotes = remotes;
-    // A call takes a while in real life; kills are to fall into that time too.
+    // Real calls take a while, and some kills should fall into that time.
     remotes.okta.traffic().set_latency(Duration::from_millis(2));
     remotes
         .anypoint
@@ -90,7 +89,7 @@ async fn kills_lose_nothing_and_double_nothing() {
             });
         }
         let company = [1, 2].map(|n| Company::begin(&remotes, &users, seed + round * 2 + n));
-        // After so many calls to the remotes, or after a time: some kills find it between calls.
+        // After a number of calls, or after a time, so that some kills come between calls.
         let begun = calls.load(Ordering::SeqCst);
         let after_calls = random.random_range(1..60);
         let after = Duration::from_millis(random.random_range(1..250));
@@ -145,7 +144,7 @@ async fn kills_lose_nothing_and_double_nothing() {
                     assert!(lost.is_empty(), "seed {seed}, round {round}: lost {lost:?}");
                     accepted.extend(events.into_iter().map(|event| event.uuid));
                 }
-                // As Okta would, it is sent again; whether it was recorded, nobody knows.
+                // It is sent again, as Okta would, because the sender does not know whether it was recorded.
                 None => {
                     refused += 1;
                     open.push(events);
@@ -163,9 +162,9 @@ async fn kills_lose_nothing_and_double_nothing() {
     }
     serve.settled(&remotes).await;
     let drained = begun.elapsed();
-    assert!(drained < TAKEN_UP, "what was cut off waited {drained:?}");
+    assert!(drained < TAKEN_UP, "the cut-off work waited {drained:?}");
 
-    // Whoever is held is approved in the end.
+    // In the end all held changes are approved.
     let database = Database::open(&remotes.data()).unwrap();
     let ledger = SqliteLedger::new(database, 30, Arc::new(SystemClock));
     let of_status = |status| Filter {
@@ -184,7 +183,7 @@ async fn kills_lose_nothing_and_double_nothing() {
         ran(&remotes, &["approve", "--all"]);
     }
 
-    // Nothing lost: each event that was accepted is done.
+    // Nothing is lost: each accepted event is done.
     let records = ledger.records(&Filter::default()).await.unwrap();
     let records: HashMap<_, _> = records
         .into_iter()
@@ -199,7 +198,7 @@ async fn kills_lose_nothing_and_double_nothing() {
     assert!(lost.is_empty(), "seed {seed}: lost {lost:?}");
     let undone: Vec<_> = records
         .values()
-        // What an operator pushes is done by the operator's command, or not.
+        // A push is applied by the operator's command, or not at all.
         .filter(|record| {
             !matches!(record.status, Status::Done | Status::Resolved)
                 && record.event_type != "reconcile"
@@ -211,7 +210,7 @@ async fn kills_lose_nothing_and_double_nothing() {
         .filter(|record| record.attempts > 1)
         .count();
 
-    // Both sides agree.
+    // Both sides are in sync.
     let (okta, anypoint) = (remotes.okta.world(), remotes.anypoint.world());
     let (mut accounts, mut mails, mut owed) = (0, 0, 0);
     for user in &users {
@@ -220,14 +219,13 @@ async fn kills_lose_nothing_and_double_nothing() {
             user.status == UserStatus::Suspended || !okta.apps[APP].users.contains_key(&user.id);
         let name = user.login().trim_end_matches("@acme.example");
         let Some(account) = anypoint.user_by_username(name) else {
-            // Suspended or unassigned before anybody looked: no account is wanted.
+            // Suspended or unassigned before the first look, so no account is wanted.
             assert!(is_out, "seed {seed}: {} has no account", user.id);
             continue;
         };
         accounts += 1;
         let mailed = anypoint.mails.iter().any(|mail| mail.username == name);
-        // Created, killed before the mail, and out when it was looked at again: the mail is owed
-        // until the account is opened.
+        // Created, killed before the mail, and unassigned at the next look: the mail waits until the account is enabled.
         assert!(mailed || is_out, "seed {seed}: {} got no mail", user.id);
         owed += usize::from(!mailed);
         mails += usize::from(mailed);
@@ -241,11 +239,11 @@ async fn kills_lose_nothing_and_double_nothing() {
     }
     let before = AnypointWorld::default().users.len();
     let unwanted = anypoint.users.len() - accounts - before;
-    assert_eq!(unwanted, 0, "seed {seed}: accounts nobody asked for");
+    assert_eq!(unwanted, 0, "seed {seed}: unwanted accounts");
     let twice = anypoint.mails.len() - mails;
     drop((okta, anypoint));
 
-    // Nothing done twice: one account was made for each.
+    // Nothing is applied twice: there is one account for each.
     let mut made: HashMap<String, u32> = HashMap::new();
     for call in remotes.anypoint.traffic().writes() {
         if call.path.ends_with("/users") && call.status < 300 {
@@ -259,7 +257,7 @@ async fn kills_lose_nothing_and_double_nothing() {
     );
     assert_eq!(made.len(), accounts);
 
-    // Whoever comes back gets the mail that is owed.
+    // A user who comes back gets the missing mail.
     let mut back: Vec<Vec<LogEvent>> = Vec::new();
     for user in &users {
         let mut okta = remotes.okta.world();
@@ -327,14 +325,14 @@ async fn kills_lose_nothing_and_double_nothing() {
     );
 }
 
-/// Whether the file knows the event, as a message or as a record.
+/// Whether the file has the event, as a message or as a record.
 fn is_kept(file: &Connection, uuid: &str) -> bool {
     let sql = "SELECT EXISTS (SELECT 1 FROM events WHERE id = ?1) \
                OR EXISTS (SELECT 1 FROM messages WHERE uuid = ?1)";
     file.query_row(sql, [uuid], |row| row.get(0)).unwrap()
 }
 
-/// Whether an event acts at all: the others are acknowledged and not kept.
+/// Whether an event has any effect. The others are acknowledged and not stored.
 fn acts(remotes: &Remotes, uuid: &str) -> bool {
     let okta = remotes.okta.world();
     let event = okta.log.iter().find(|event| event.uuid == uuid).unwrap();

@@ -1,14 +1,14 @@
-//! A burst, a steady run, and a burst while the file is held: nothing lost, nothing doubled, bounded
-//! memory, 503 only when nothing was recorded. `cargo bench --bench load` runs more of each.
+//! A burst, a steady load, and a burst while the file is locked. Nothing is lost or duplicated, memory is bounded, and
+//! a 503 means that nothing was recorded. `cargo bench --bench load` runs more of each.
 
 use std::time::Duration;
 
 use super::measure::{Load, run};
 
-/// A user costs no memory once its events are done.
+/// A user takes no memory once its events are done.
 const PEAK_MIB: u64 = 128;
 
-/// Runs a load; says how many answers were a 503.
+/// Runs a load. Returns the number of 503 answers.
 async fn loaded(events: usize, load: Load) -> usize {
     let figures = run(events, load).await;
     let rate = |time: Duration| figures.events as f64 / time.as_secs_f64();
@@ -28,17 +28,17 @@ async fn loaded(events: usize, load: Load) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_burst_is_taken_and_worked_off() {
+async fn a_burst_is_accepted_and_completed() {
     assert_eq!(loaded(1_000, Load::Burst).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_steady_run_is_worked_off() {
+async fn a_steady_load_is_completed() {
     assert_eq!(loaded(200, Load::Steady(100)).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_cannot_be_recorded_is_refused_and_taken_later() {
+async fn a_delivery_that_cannot_be_recorded_is_refused_and_accepted_later() {
     let until_one_is_refused = Load::BurstOnHeldFile(Duration::ZERO);
     assert!(loaded(200, until_one_is_refused).await > 0);
 }

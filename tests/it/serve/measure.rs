@@ -1,5 +1,4 @@
-//! Puts a load on the running program and states what became of it. The tests run little of it, the
-//! bench much.
+//! Puts a load on the running program and measures the result. The tests run a little, the bench a lot.
 
 use std::collections::{HashMap, HashSet};
 use std::iter::Sum;
@@ -15,22 +14,21 @@ use super::rig::{LONG, Remotes, Serve};
 
 /// Events of one delivery.
 pub const EACH: usize = 10;
-/// Deliveries at once, in a burst and at a steady pace.
+/// Concurrent deliveries, in a burst and at a steady pace.
 pub const AT_ONCE: usize = 16;
 
-/// How the events come.
+/// How the events are sent.
 #[derive(Debug, Clone, Copy)]
 pub enum Load {
-    /// As fast as they are taken.
+    /// As fast as they are accepted.
     Burst,
     /// So many events a second.
     Steady(usize),
-    /// As fast as they are taken, while another process holds the file for this long, and until a
-    /// delivery was refused.
+    /// As fast as they are accepted, while another process locks the file for this long, and until a delivery was refused.
     BurstOnHeldFile(Duration),
 }
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Figures {
     pub events: usize,
@@ -40,28 +38,28 @@ pub struct Figures {
     pub slowest: Duration,
     /// From the first delivery until the queue was empty.
     pub worked_off: Duration,
-    /// Messages that waited when the last delivery was taken.
+    /// Messages that waited when the last delivery was accepted.
     pub backlog: u64,
-    /// Answers with 503; their deliveries were sent again.
+    /// Answers with 503. Their deliveries were sent again.
     pub refused: usize,
-    /// Of these, those of which something had been recorded all the same.
+    /// Those of them with a partial record.
     pub refused_and_recorded: usize,
     pub lost: usize,
-    /// Accounts made or mails sent more than once.
+    /// Accounts created or mails sent more than once.
     pub doubled: usize,
-    /// Users whose account does not say what Okta says.
+    /// Users whose account differs from Okta.
     pub wrong: usize,
     pub peak_mib: u64,
 }
 
 impl Figures {
-    /// What was lost, doubled, wrong, or refused and yet recorded.
+    /// Everything lost, duplicated, wrong, or refused and yet recorded.
     pub fn faults(&self) -> usize {
         self.lost + self.doubled + self.wrong + self.refused_and_recorded
     }
 }
 
-/// Assigns users and then renames them; gives the events.
+/// Assigns users and then renames them. Returns the events.
 pub fn due(remotes: &Remotes, users: usize) -> Vec<LogEvent> {
     let mut due = Vec::with_capacity(users * 2);
     for n in 0..users {
@@ -74,14 +72,14 @@ pub fn due(remotes: &Remotes, users: usize) -> Vec<LogEvent> {
     due
 }
 
-/// Half as many users as events: each is assigned and then renamed.
+/// Half as many users as events, because each is assigned and then renamed.
 pub async fn run(events: usize, load: Load) -> Figures {
     let remotes = Remotes::start().await;
     let users = events / 2;
     let due = due(&remotes, users);
     assert_eq!(due.len(), events);
     let serve = remotes.serve_deliveries_only();
-    // It listens before it has taken up what an earlier process left.
+    // It listens before it resumes the work of an earlier process.
     ready(&remotes, &serve).await;
     let file = Connection::open(remotes.data()).unwrap();
 
@@ -141,14 +139,14 @@ pub async fn run(events: usize, load: Load) -> Figures {
     }
 }
 
-/// What a sender saw.
+/// The answers that a sender got.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// The slowest answer.
     pub slowest: Duration,
     /// Answers with 503.
     pub refused: usize,
-    /// Those of them of which something had been recorded all the same.
+    /// Those of them with a partial record.
     pub recorded: usize,
 }
 
@@ -162,7 +160,7 @@ impl Sum for Sent {
     }
 }
 
-/// Sends a delivery at its time, and again until it is taken, as Okta and the System Log do.
+/// Sends a delivery at its time, and again until it is accepted, as Okta and catch-up do.
 async fn until_taken(
     remotes: &Remotes,
     serve: &Serve,
@@ -182,13 +180,13 @@ async fn until_taken(
             Some(503) => {
                 refused += 1;
                 some_refused.store(true, Ordering::Relaxed);
-                // A write that was under way would be there when the next one has had its turn.
+                // A running write would show after the next one is done.
                 ready(remotes, serve).await;
                 recorded += usize::from(events.iter().any(|event| is_recorded(file, event)));
             }
             other => panic!("answered with {other:?}\n{}", serve.log()),
         }
-        assert!(refused < 100, "never taken\n{}", serve.log());
+        assert!(refused < 100, "never accepted\n{}", serve.log());
     }
     Sent {
         slowest,
@@ -213,7 +211,7 @@ fn is_recorded(file: &Connection, event: &LogEvent) -> bool {
         .unwrap()
 }
 
-/// Holds the file as another process would that writes for long. It is held when this returns.
+/// Locks the file, like another process with a long write. The lock is held when this returns.
 fn hold(
     remotes: &Remotes,
     time: Duration,
@@ -239,7 +237,7 @@ async fn waiting(serve: &Serve, remotes: &Remotes) -> u64 {
     count("waiting") + count("in_flight")
 }
 
-/// Waits until the queue is empty, for as long as it gets shorter.
+/// Waits until the queue is empty, as long as it gets shorter.
 async fn worked_off(serve: &Serve, remotes: &Remotes) {
     let (mut least, mut since) = (u64::MAX, Instant::now());
     loop {
@@ -263,7 +261,7 @@ fn done(file: &Connection) -> HashSet<String> {
     ids.collect::<rusqlite::Result<_>>().unwrap()
 }
 
-/// How much was done twice, and how many accounts do not agree.
+/// How much was applied twice, and how many accounts differ from Okta.
 pub fn anypoint(remotes: &Remotes, users: usize) -> (usize, usize) {
     let mut made: HashMap<String, usize> = HashMap::new();
     for call in remotes.anypoint.traffic().writes() {

@@ -1,4 +1,4 @@
-//! `/metrics` as a real Prometheus scrapes it, and the alerts and the dashboard that read it.
+//! `/metrics`, scraped by a real Prometheus, and the alerts and the dashboard that use it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{LONG, Remotes, Serve};
 
-/// A program of Debian's package `prometheus`, on the PATH or as `tools/setup` brings it.
+/// A program of Debian's package `prometheus`, from the PATH or from `tools/setup`.
 fn program(name: &str) -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/prometheus/usr/bin");
     let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -29,7 +29,7 @@ fn monitoring(file: &str) -> PathBuf {
         .join(file)
 }
 
-/// What `command` says; fails the test if it fails.
+/// The output of `command`, which must succeed.
 fn passes(command: &mut Command, input: &str) {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -44,7 +44,7 @@ fn passes(command: &mut Command, input: &str) {
     assert!(output.status.success(), "{command:?}: {said}");
 }
 
-/// The names that begin with ours in some text.
+/// The names with this program's prefix in a text.
 fn names(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c| !word(c))
@@ -53,7 +53,7 @@ fn names(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// One event that was done and one that failed for good.
+/// One event that is done, and one that failed for good.
 async fn scene(options: &[&str]) -> (Remotes, Serve) {
     let remotes = Remotes::start().await;
     let serve = remotes.serve(options);
@@ -73,7 +73,7 @@ async fn scene(options: &[&str]) -> (Remotes, Serve) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_say_what_became_of_the_events() {
+async fn metrics_count_the_results_of_events() {
     let deliveries_only = ["--catch-up-every", "off", "--reconcile-every", "off"];
     let (remotes, serve) = scene(&deliveries_only).await;
     let (status, text) = serve.get(&remotes, "/metrics").await;
@@ -96,7 +96,7 @@ async fn metrics_say_what_became_of_the_events() {
         "okta_anypoint_http_answers_total{code=\"204\"} 1",
         "okta_anypoint_http_answers_total{code=\"401\"} 1",
         "okta_anypoint_age_seconds_count 1",
-        // As soon as it happened.
+        // The counters rise at once.
         "okta_anypoint_refused_total 1",
         "okta_anypoint_evicted_total 0",
         "okta_anypoint_accept_failures_total 0",
@@ -108,7 +108,7 @@ async fn metrics_say_what_became_of_the_events() {
     for personal in ["acme.example", "00u", "0oa", "no spaces"] {
         assert!(!text.contains(personal), "{personal}: {text}");
     }
-    // A monitor calls this machine by whatever name it has; the pages are shown to local names only.
+    // A monitor may use any name of this machine. The pages answer only to local names.
     let ask = async |path: &str| {
         let url = format!("{}{path}", serve.status);
         let request = remotes
@@ -118,7 +118,7 @@ async fn metrics_say_what_became_of_the_events() {
         request.send().await.unwrap().status().as_u16()
     };
     assert_eq!((ask("metrics").await, ask("").await), (200, 403));
-    // The second scrape counts on.
+    // The second scrape continues the counts.
     assert_eq!(
         remotes
             .deliver(&serve, &remotes.assign(&remotes.user("kay")))
@@ -131,7 +131,7 @@ async fn metrics_say_what_became_of_the_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_and_dashboard_read_what_is_there() {
+async fn alerts_and_dashboard_use_existing_metrics() {
     let promtool = program("promtool");
     let folder = monitoring("");
     let check = |arguments: &[&str]| {
@@ -175,9 +175,9 @@ async fn alerts_and_dashboard_read_what_is_there() {
     assert!(dashboard["panels"].as_array().unwrap().len() > 10);
 }
 
-/// The gauge and the page say what the last reconcile noted of the credential, by the time at which somebody looks.
+/// The gauge and the page show the credential's expiry from the last reconcile, relative to the current time.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
+async fn gauge_and_page_show_when_the_credential_expires() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let file = rusqlite::Connection::open(remotes.data()).unwrap();
@@ -214,9 +214,9 @@ async fn the_end_of_the_credential_is_shown_by_gauge_and_page() {
     }
 }
 
-/// Either pause is a number that a monitor can see, and names which it is.
+/// Each pause shows in its own gauge.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_is_shown_by_gauges() {
+async fn gauges_show_a_pause() {
     let mut remotes = Remotes::start().await;
     let command = |remotes: &Remotes, word: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
@@ -240,7 +240,7 @@ async fn a_pause_is_shown_by_gauges() {
     remotes.settings.push(("CHANGES", "pause"));
     let serve = remotes.serve_deliveries_only();
     assert_eq!(shown(&remotes, &serve).await, ["1", "1"]);
-    // A command that has no settings knows that of `serve`.
+    // A command without settings uses those of `serve`.
     let mut resume = Command::new(env!("CARGO_BIN_EXE_okta-anypoint"));
     resume
         .env_clear()
@@ -284,7 +284,7 @@ impl Prometheus {
             "scrape_configs": [{"job_name": "okta-anypoint", "static_configs": [{"targets": [target]}]}],
             "rule_files": [monitoring("alerts.yml")],
         });
-        // JSON is YAML.
+        // JSON is valid YAML.
         let file = folder.join("prometheus.yml");
         std::fs::write(&file, config.to_string()).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -311,7 +311,7 @@ impl Prometheus {
         }
     }
 
-    /// The value of a query; `None` while there is none.
+    /// The value of a query, or `None` if there is none yet.
     async fn value(&self, remotes: &Remotes, query: &str) -> Option<String> {
         let url = format!("{}/api/v1/query", self.url);
         let answer = remotes
@@ -334,7 +334,7 @@ impl Drop for Prometheus {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
+async fn a_real_prometheus_scrapes_serve_and_fires_the_failure_alert() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let target = serve
@@ -368,7 +368,7 @@ async fn a_real_prometheus_scrapes_it_and_fires_the_alert_of_a_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_health_check_needs_no_other_program() {
+async fn the_health_check_needs_no_other_program() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let status = serve

@@ -1,5 +1,5 @@
-//! The real program `okta-anypoint serve` between both simulators: what it does with deliveries, with
-//! kills, with clients that misbehave, and what it shows.
+//! The real program `okta-anypoint serve` between both simulators: deliveries, kills, misbehaving clients, and the status
+//! page.
 
 mod attributes;
 mod back_off;

@@ -1,4 +1,4 @@
-//! Everybody else who works with the file of a running `serve`: readers, backups, operators.
+//! Other processes on the file of a running `serve`: readers, backups, operators.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::Remotes;
 use super::file::command;
 
-/// What the company did.
+/// What the other processes did.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Did {
     pub reads: u32,
@@ -34,14 +34,14 @@ impl std::ops::AddAssign for Did {
     }
 }
 
-/// One of the company at work until it is told to leave.
+/// A process that works until it is told to stop.
 pub struct Company {
     at_work: std::thread::JoinHandle<Did>,
     leave: Arc<AtomicBool>,
 }
 
 impl Company {
-    /// Begins; `users` are those that operators ask about.
+    /// Starts the processes. The operators ask about `users`.
     pub fn begin(remotes: &Remotes, users: &[String], seed: u64) -> Self {
         let leave = Arc::new(AtomicBool::new(false));
         let data = remotes.data();
@@ -103,14 +103,14 @@ impl Company {
         Self { at_work, leave }
     }
 
-    /// Tells it to leave, and waits until it has.
+    /// Tells it to stop, and waits until it has.
     pub fn end(self) -> Did {
         self.leave.store(true, Ordering::Relaxed);
         self.at_work.join().unwrap()
     }
 }
 
-/// A command ends by itself. What it comes to depends on when the program is killed.
+/// A command ends by itself. Its result depends on when the program is killed.
 fn ends(command: &mut Command) -> i32 {
     let command = command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().unwrap().code().expect("an exit code")
@@ -126,7 +126,7 @@ fn read(data: &Path) {
     });
     if let Err(error) = count {
         let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-        // The first one of a round may come before there is a table.
+        // The first one of a round may run before there is a table.
         assert!(
             busy || error.to_string().contains("no such table"),
             "{error}"
@@ -134,7 +134,7 @@ fn read(data: &Path) {
     }
 }
 
-/// The `sqlite3` program's own backup, where that program is; says whether it made one.
+/// A backup by the `sqlite3` program, if it is installed. Returns whether it made one.
 fn others_backup(data: &Path, copy: &Path) -> bool {
     let mut name = copy.as_os_str().to_owned();
     name.push("-theirs");
@@ -152,7 +152,7 @@ fn others_backup(data: &Path, copy: &Path) -> bool {
     output.status.success()
 }
 
-/// A copy is whole; it is not needed any more.
+/// Checks that a copy is intact, and deletes it.
 fn whole(copy: &Path) {
     integrity(copy);
     for ending in ["", "-wal", "-shm", "-journal"] {

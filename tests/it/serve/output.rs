@@ -1,4 +1,4 @@
-//! What the program says at the highest log level, and what it keeps beside the links: nothing personal,
+//! The output of the program at the highest log level, and its stored data beside the links, hold no personal data and
 //! no secret, whatever the remotes answer.
 
 use std::process::Command;
@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::{APP, Remotes, SECRET, Serve, eventually};
 use crate::planted::check;
 
-/// An answer that quotes a person, in the shape of neither remote and of both.
+/// An answer that quotes a person, with the fields of both remotes.
 const QUOTE: &str = r#"{"errorCode":"E0000001","errorSummary":"Xaveria Plantedname","message":
 "xaveria@planted.example","id":["planted_user"],"profile":"planted-secret","data":"555 0199"}"#;
 
@@ -41,7 +41,7 @@ fn answered(code: u16, body: &str) -> FaultKind {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_personal_shows_at_any_level() {
+async fn no_log_level_shows_personal_data() {
     let remotes = Remotes::start().await;
     let every = [
         "--catch-up-every",
@@ -57,7 +57,7 @@ async fn nothing_personal_shows_at_any_level() {
         .env("DEFAULT_PHONE", "555 0199");
     let serve = Serve::start(command, remotes.folder.path());
 
-    // What goes well.
+    // The successful cases.
     let person = |name: &str| {
         let login = format!("{name}@planted.example");
         let mut okta = remotes.okta.world();
@@ -129,7 +129,7 @@ async fn nothing_personal_shows_at_any_level() {
         }
     }
 
-    // A failure for good: the name is somebody else's.
+    // A permanent failure: somebody else has the name.
     let taken = "planted_taken";
     let mail = "xaveria@planted.example";
     let made = remotes
@@ -145,7 +145,7 @@ async fn nothing_personal_shows_at_any_level() {
     })
     .await;
 
-    // Requests that are none.
+    // Malformed requests.
     for (secret, body) in [
         ("planted-secret", "{}"),
         (SECRET, "Xaveria Plantedname"),
@@ -169,7 +169,7 @@ async fn nothing_personal_shows_at_any_level() {
         .header("authorization", "planted-secret");
     assert_eq!(challenge.send().await.unwrap().status(), 401);
 
-    // A run of each task has met the person.
+    // Each task has run with the person.
     eventually("reports of all tasks", || {
         let file = Connection::open(remotes.data()).unwrap();
         let reports = rows(&file, "documents");
@@ -209,12 +209,12 @@ async fn nothing_personal_shows_at_any_level() {
     let file = Connection::open(remotes.data()).unwrap();
     for table in ["events", "messages", "sent", "documents", "leases"] {
         let kept = rows(&file, table);
-        // The intent in a lease's memo is there to find the account again by its name.
+        // The intent in a lease's memo needs the name to find the account again.
         if table != "leases" {
             check(table, &kept, &passwords);
         }
     }
-    // What the links keep is the username, and of imported ones the names; never a secret.
+    // Links store the username, and the names of imported people, but never a secret.
     let raw = std::fs::read(remotes.data()).unwrap();
     let raw = String::from_utf8_lossy(&raw);
     for secret in [
@@ -227,11 +227,11 @@ async fn nothing_personal_shows_at_any_level() {
     }
 }
 
-/// Set in the process that the test below starts from itself.
+/// Set only in the child process that the test below starts.
 const PANICS: &str = "OKTA_ANYPOINT_TEST_PANICS";
 
 #[test]
-fn a_panic_does_not_say_its_own_words() {
+fn a_panic_does_not_log_its_message() {
     if let Some(who) = std::env::var_os(PANICS) {
         match who.to_str() {
             Some("service") => start_logging(),
@@ -245,7 +245,7 @@ fn a_panic_does_not_say_its_own_words() {
         let output = Command::new(std::env::current_exe().unwrap())
             .args([
                 "--exact",
-                "serve::output::a_panic_does_not_say_its_own_words",
+                "serve::output::a_panic_does_not_log_its_message",
                 "--nocapture",
             ])
             .env(PANICS, who)

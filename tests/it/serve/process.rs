@@ -1,4 +1,4 @@
-//! One process a file, settings, and how it ends.
+//! One process per file, its settings, and how it stops.
 
 use std::io::Read as _;
 use std::process::Stdio;
@@ -37,14 +37,14 @@ async fn a_second_process_on_the_file_is_refused() {
         200,
         "the first one goes on"
     );
-    // Whoever is killed leaves no lock behind.
+    // A killed process leaves no lock behind.
     serve.kill();
     let again = remotes.serve_deliveries_only();
     assert_eq!(again.get(&remotes, "/ready").await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_says_what_is_missing_and_what_okta_cannot_reach() {
+async fn serve_names_missing_settings_and_warns_if_okta_cannot_reach_it() {
     let remotes = Remotes::start().await;
     let output = remotes
         .command(&[])
@@ -95,7 +95,7 @@ async fn it_says_what_is_missing_and_what_okta_cannot_reach() {
 
 /// The status page has no password.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_page_for_other_machines_is_asked_for() {
+async fn a_status_page_for_other_machines_needs_an_option() {
     let remotes = Remotes::start().await;
     let everywhere = ["--status", "0.0.0.0:0"];
     let command = |more: &[&str]| {
@@ -121,7 +121,7 @@ async fn a_status_page_for_other_machines_is_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_finishes_what_it_is_at_when_told_to_stop() {
+async fn serve_finishes_its_work_when_told_to_stop() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     remotes
@@ -164,7 +164,7 @@ async fn it_finishes_what_it_is_at_when_told_to_stop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_gives_back_what_does_not_finish_in_time() {
+async fn serve_gives_back_unfinished_work_when_it_stops() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     remotes
@@ -190,7 +190,7 @@ async fn it_gives_back_what_does_not_finish_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_idles_without_work() {
+async fn serve_idles_without_work() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let before = serve.cpu_ticks();

@@ -15,14 +15,14 @@ pub use crate::tenant::APP;
 use crate::tenant::{Tenant, eventually};
 
 pub const SECRET: &str = "hook-secret-7f3a";
-/// Far more than anything here needs, so that a slow machine does not decide.
+/// Far more than any wait here needs, so that a slow machine does not fail a test.
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// Both simulators, and a folder for the data file.
 pub struct Remotes {
     tenant: Tenant,
     pub folder: tempfile::TempDir,
-    /// Settings beside those that name the simulators.
+    /// Additional settings, beside those that name the simulators.
     pub settings: Vec<(&'static str, &'static str)>,
     pub http: reqwest::Client,
 }
@@ -55,7 +55,7 @@ impl Remotes {
         self.folder.path().join("data.db")
     }
 
-    /// Assigns a user; gives the events.
+    /// Assigns a user. Returns the events.
     pub fn assign(&self, user: &str) -> Vec<LogEvent> {
         self.okta.world().assign(APP, user).unwrap()
     }
@@ -83,7 +83,7 @@ impl Remotes {
         Serve::start(self.command(more), self.folder.path())
     }
 
-    /// The program with nothing on a schedule: only deliveries act.
+    /// The program without scheduled tasks: only deliveries act.
     pub fn serve_deliveries_only(&self) -> Serve {
         self.serve(&["--catch-up-every", "off", "--reconcile-every", "off"])
     }
@@ -128,7 +128,7 @@ impl Remotes {
     }
 }
 
-/// A running program. Dropping it kills it, and fails the test where it logged what nobody may read.
+/// A running program. Dropping it kills it, and fails the test if its log holds planted text.
 pub struct Serve {
     child: Child,
     pub hook: String,
@@ -184,7 +184,7 @@ impl Serve {
         assert!(sent.success());
     }
 
-    /// Waits for the end.
+    /// Waits until the program ends.
     pub async fn ended(mut self) -> ExitStatus {
         let mut status = None;
         eventually("the program ends", || {
@@ -225,7 +225,7 @@ impl Serve {
         self.try_get(remotes, path).await.unwrap()
     }
 
-    /// `None`: there was no answer.
+    /// `None` if there was no answer.
     pub async fn try_get(&self, remotes: &Remotes, path: &str) -> Option<(u16, String)> {
         let url = format!("{}{}", self.status.trim_end_matches('/'), path);
         let answer = remotes.http.get(url).send().await.ok()?;
@@ -261,7 +261,7 @@ impl Drop for Serve {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // A process of its own may have gone with its folder.
+        // A separate process may have deleted its folder.
         if let (false, Ok(said)) = (std::thread::panicking(), std::fs::read_to_string(&self.log)) {
             crate::planted::check("the log of serve", &said, &[]);
         }

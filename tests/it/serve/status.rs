@@ -1,4 +1,4 @@
-//! The status page: what it shows, to whom, in a real browser.
+//! The status page in a real browser: what it shows, and to whom.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use okta_anypoint::simulator::traffic::Fault;
 
 use super::{Remotes, Serve, eventually};
 
-/// What headless Chromium prints for a page, told to do `what` with it.
+/// The output of headless Chromium for a page, with the option `what`.
 fn in_browser_do(what: &[&str], path: &str, serve: &Serve, remotes: &Remotes) -> String {
     let browser = std::env::var_os("CHROMIUM")
         .map_or_else(|| PathBuf::from("/usr/bin/chromium"), PathBuf::from);
@@ -77,7 +77,7 @@ async fn eventful() -> (Remotes, Serve, [String; 3]) {
     );
     serve.settled(&remotes).await;
     let refused = remotes.user("lin");
-    // Not a name that Anypoint takes.
+    // A name that Anypoint refuses.
     let events = remotes
         .okta
         .world()
@@ -108,7 +108,7 @@ async fn eventful() -> (Remotes, Serve, [String; 3]) {
     (remotes, serve, [done, refused, later])
 }
 
-/// How many events the bars of a page show as done and as failed. Bars stand for a minute, and a test may run across one.
+/// The events that the bars of a page show as done and as failed. A bar stands for one minute, and a test may run longer.
 fn plotted(page: &str) -> (u64, u64) {
     let bars = page
         .split("<title>")
@@ -150,7 +150,7 @@ async fn a_browser_shows_states_failures_and_plots() {
     assert!(places.is_sorted(), "{places:?}");
     assert_eq!(overview.matches("<svg").count(), 2);
     assert_eq!(plotted(&overview), (1, 2), "{overview}");
-    // No names, also where a failure is about one.
+    // No names, even if a failure is about one.
     for name in ["acme.example", "no spaces allowed"] {
         assert!(!overview.contains(name), "{name} is shown: {overview}");
     }
@@ -185,7 +185,7 @@ async fn a_browser_shows_states_failures_and_plots() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_gets_into_a_page_but_text() {
+async fn values_reach_a_page_as_text_only() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let empty = serve.get(&remotes, "/events").await.1;
@@ -216,7 +216,7 @@ async fn nothing_gets_into_a_page_but_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn it_only_reads_and_only_for_this_machine() {
+async fn the_status_page_only_reads_and_only_for_this_machine() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     for method in ["POST", "PUT", "DELETE", "PATCH"] {
@@ -257,7 +257,7 @@ async fn it_only_reads_and_only_for_this_machine() {
     for page in [&missing.1, &refused] {
         assert!(page.contains("<meta name=\"viewport\""), "{page}");
     }
-    // Another site's name learns nothing.
+    // A request under another site's name gets nothing.
     assert!(!refused.contains(".db"), "{refused}");
     assert_eq!(
         serve
@@ -269,7 +269,7 @@ async fn it_only_reads_and_only_for_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_and_readiness_tell_apart_what_is_wrong() {
+async fn health_and_readiness_distinguish_faults() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     assert_eq!(
@@ -277,17 +277,16 @@ async fn health_and_readiness_tell_apart_what_is_wrong() {
         (200, "ok\n".to_owned())
     );
     assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
-    // Somebody holds the file: it lives, it is not ready, and it tells Okta so in time.
+    // Another process locks the file: `serve` is alive but not ready, and answers Okta in time.
     let other = rusqlite::Connection::open(remotes.data()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let user = remotes.user("ada");
     let events = remotes.assign(&user);
     assert_eq!(remotes.deliver(&serve, &events).await, Some(503));
-    // Not the file's own patience ended it, which is longer than Okta's.
+    // The answer does not wait for the database's own time-out, which is longer than Okta's.
     let log = serve.log();
     assert!(log.contains("could not be made durable in time"), "{log}");
-    // The write of the refused delivery still waits for the file; it must not be carried out when
-    // its turn comes.
+    // The write of the refused delivery still waits for the file. It must not happen when the lock is free.
     let ready = serve.get(&remotes, "/ready").await;
     assert_eq!(
         ready,
@@ -295,7 +294,7 @@ async fn health_and_readiness_tell_apart_what_is_wrong() {
     );
     assert_eq!(serve.get(&remotes, "/health").await.0, 200);
     other.execute_batch("ROLLBACK").unwrap();
-    // What was refused was not recorded.
+    // The refused delivery is not recorded.
     let mut ready = 503;
     while ready != 200 {
         ready = serve.get(&remotes, "/ready").await.0;
@@ -342,9 +341,9 @@ async fn a_subject_has_a_page_with_both_sides_and_its_history() {
     assert!(unknown.1.contains(text), "{}", unknown.1);
 }
 
-/// A page of another site can send a browser here, but it learns no name and has nobody called.
+/// A page of another site can send a browser here, but it learns no name and causes no call.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_another_site_asks_for_shows_no_names_and_calls_nobody() {
+async fn a_request_from_another_site_shows_no_names_and_makes_no_call() {
     let (remotes, serve, [done, ..]) = eventful().await;
     remotes.okta.traffic().clear();
     let ask = async |path: &str, site: &str| {
@@ -386,9 +385,9 @@ async fn what_another_site_asks_for_shows_no_names_and_calls_nobody() {
     );
 }
 
-/// Names come from Okta: whatever they hold is text.
+/// Names come from Okta, so pages must treat them as text.
 #[tokio::test(flavor = "multi_thread")]
-async fn names_in_a_page_are_text() {
+async fn names_are_escaped_in_pages() {
     let remotes = Remotes::start().await;
     let serve = remotes.serve_deliveries_only();
     let evil = "<script>document.title='owned'</script>\"'&";
@@ -408,7 +407,7 @@ async fn names_in_a_page_are_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_an_excluded_user_says_so_and_nobody_is_asked() {
+async fn the_page_of_an_excluded_user_says_so_without_a_call() {
     let remotes = Remotes::start().await;
     let ann = remotes.user("ann");
     let events = remotes.assign(&ann);

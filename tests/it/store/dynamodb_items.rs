@@ -1,4 +1,4 @@
-//! What others may rely on in the table, and what happens when they put something odd there.
+//! What other programs may rely on in the table, and what happens with unexpected items.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use super::{LEASE, Raw, World, account, link_to, subject, team_link, user};
 use crate::ledger::{START_MS, ours, work};
 use crate::servers;
 
-/// What templates, scripts and people may rely on: names of keys and attributes.
+/// Templates, scripts and people may rely on the names of keys and attributes.
 #[tokio::test]
-async fn dynamodb_items_are_spelled_as_the_contract_says() {
+async fn dynamodb_items_have_the_names_of_the_contract() {
     let world = super::dynamodb().await;
     let link = UserLink {
         origin: Origin::Imported,
@@ -49,12 +49,12 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
         "okta_user=00u2 origin=created pk=account#acc-2 tenure=former"
     );
     let expires_at = START_MS / 1000 + 3_650 * 86_400;
-    // A lease that was given back.
+    // A returned lease.
     assert_eq!(
         item("lease#user#00u1").await,
         format!("expires_at={expires_at} pk=lease#user#00u1 updated_at_ms={START_MS}")
     );
-    // A lease that is held, with a memo.
+    // A current lease with a memo.
     assert_eq!(
         item("lease#user#00u2").await,
         format!(
@@ -63,7 +63,7 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
             START_MS + 10_000,
         )
     );
-    // Two events of one id.
+    // Two events with one id.
     for (u, pk) in [(1, "event#e1"), (2, "event#e1#user#00u2")] {
         let work = Work {
             subject: subject(u),
@@ -84,7 +84,7 @@ async fn dynamodb_items_are_spelled_as_the_contract_says() {
     }
 }
 
-/// An item's attributes in order; who owns it is random.
+/// An item's attributes in order, without the random owner.
 async fn item(world: &World, pk: &str) -> Option<String> {
     let Raw::DynamoDb(client, table) = &world.raw else {
         panic!("another store");
@@ -101,7 +101,7 @@ async fn item(world: &World, pk: &str) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-/// Items that versions before 0.2 wrote: an intent, fresh memberships, the lease of a schedule.
+/// Items of versions before 0.2: an intent, fresh memberships, the lease of a schedule.
 async fn old_items(world: &World, expires_at: i64) {
     let Raw::DynamoDb(client, table) = &world.raw else {
         panic!("another store");
@@ -134,9 +134,9 @@ async fn old_items(world: &World, expires_at: i64) {
     }
 }
 
-/// The account that an older version was about to create is found, and its intent goes with the link.
+/// The worker finds the account that an older version was creating. The link removes the intent.
 #[tokio::test]
-async fn the_intent_of_an_older_version_is_read_and_goes_with_the_link() {
+async fn the_intent_of_an_older_version_is_read_and_removed_with_the_link() {
     let world = super::dynamodb().await;
     let week = START_MS / 1000 + 7 * 86_400;
     old_items(&world, week).await;
@@ -147,10 +147,10 @@ async fn the_intent_of_an_older_version_is_read_and_goes_with_the_link() {
     let recalled = async |u: usize| world.store.recall_user(&user(u)).await.unwrap();
     assert_eq!(recalled(1).await, intended);
     assert_eq!(recalled(2).await, Recalled::default());
-    // No hindrance to the new lease, nor part of it.
+    // It neither blocks the new lease nor becomes part of it.
     let lease = world.lease(&subject(1)).await;
     assert_eq!((lease.memo(), lease.took_over()), (None, false));
-    // A refused link leaves it.
+    // A refused link keeps it.
     world.link(2, 2).await;
     let refused = world
         .store
@@ -169,7 +169,7 @@ async fn the_intent_of_an_older_version_is_read_and_goes_with_the_link() {
 }
 
 #[tokio::test]
-async fn the_intent_of_an_older_version_is_forgotten_when_it_is_settled_or_too_old() {
+async fn a_settled_or_old_intent_of_an_older_version_is_forgotten() {
     let world = super::dynamodb().await;
     old_items(&world, START_MS / 1000 + 60).await;
     let intent = async || {
@@ -188,9 +188,9 @@ async fn the_intent_of_an_older_version_is_forgotten_when_it_is_settled_or_too_o
     assert_eq!(item(&world, "intent#00u1").await, None);
 }
 
-/// What nobody reads any more is in nobody's way: it shows in no list, and no lease waits for it.
+/// Obsolete items are harmless: they show in no list, and no lease waits for them.
 #[tokio::test]
-async fn what_an_older_version_left_shows_nowhere() {
+async fn items_of_an_older_version_show_nowhere() {
     let world = super::dynamodb().await;
     old_items(&world, START_MS / 1000 + 7 * 86_400).await;
     let records = world.ledger.records(&Filter::default()).await.unwrap();
@@ -203,9 +203,9 @@ async fn what_an_older_version_left_shows_nowhere() {
     }
 }
 
-/// "Could not read" is never "nobody there".
+/// An unreadable item never counts as missing.
 #[tokio::test]
-async fn a_broken_item_stops_the_answer() {
+async fn an_unreadable_item_fails_the_read() {
     let world = super::dynamodb().await;
     let Raw::DynamoDb(client, table) = &world.raw else {
         panic!("another store");
@@ -234,7 +234,7 @@ async fn a_broken_item_stops_the_answer() {
     }
 }
 
-/// A failure names the table and the setting. The table may be there the next time.
+/// A failure names the table and the setting. It is retryable, because the table may exist the next time.
 #[tokio::test]
 async fn a_missing_table_is_named() {
     let (client, table) = servers::table().await;
@@ -268,7 +268,7 @@ async fn a_missing_table_is_named() {
     }
 }
 
-/// A server that is gone, or that answers nothing, is retryable, and within the limits.
+/// A stopped or silent server causes a retryable failure in time.
 #[tokio::test]
 async fn an_unreachable_table_is_retryable() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -13,16 +13,16 @@ on_every!(
     a_link_is_read_as_written,
     an_account_belongs_to_one_user,
     a_refused_link_changes_nothing,
-    another_account_leaves_the_first_as_former,
-    a_former_account_may_be_taken_and_is_then_left_alone,
-    back_to_the_first_account,
+    a_second_account_makes_the_first_a_former_one,
+    a_former_account_can_be_linked_to_another_user,
+    a_user_can_return_to_the_first_account,
     unlinking_removes_both_entries,
-    unlinking_leaves_a_foreign_entry_alone,
+    unlinking_leaves_the_entry_of_another_user_alone,
     a_team_belongs_to_one_group,
-    another_team_frees_the_first,
+    linking_another_team_frees_the_first,
     a_link_made_by_hand_works,
-    links_do_not_go_away_by_themselves,
-    the_origin_is_the_one_that_was_written_last,
+    links_do_not_expire,
+    the_origin_is_the_last_one_written,
 );
 
 async fn a_link_is_read_as_written(world: World) {
@@ -54,7 +54,7 @@ async fn a_link_is_read_as_written(world: World) {
     );
     assert_eq!(world.team_owner(1).await, Some(group(1)));
 
-    // Written again with other values: the agreed names go when they are not given.
+    // Written again with other values. Without names, the stored names are removed.
     let renamed = UserLink {
         username: "other".to_owned(),
         ..link_to(2)
@@ -96,7 +96,7 @@ async fn a_refused_link_changes_nothing(world: World) {
     assert_eq!(memo.as_deref(), Some("wanted"));
 }
 
-async fn another_account_leaves_the_first_as_former(world: World) {
+async fn a_second_account_makes_the_first_a_former_one(world: World) {
     world.link(1, 1).await;
     assert_eq!(world.link(1, 2).await, Linked::Written);
     assert_eq!(world.account_of(1).await, Some(account(2)));
@@ -104,12 +104,12 @@ async fn another_account_leaves_the_first_as_former(world: World) {
     assert_eq!(world.owner(2).await, Some((user(1), Tenure::Current)));
 }
 
-async fn a_former_account_may_be_taken_and_is_then_left_alone(world: World) {
+async fn a_former_account_can_be_linked_to_another_user(world: World) {
     world.link(1, 1).await;
     world.link(1, 2).await;
     assert_eq!(world.link(2, 1).await, Linked::Written);
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
-    // The first user moves on once more, and back is barred.
+    // The first user moves on once more, and cannot return.
     world.link(1, 3).await;
     assert_eq!(world.owner(1).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.owner(2).await, Some((user(1), Tenure::Former)));
@@ -117,7 +117,7 @@ async fn a_former_account_may_be_taken_and_is_then_left_alone(world: World) {
     assert_eq!(world.account_of(1).await, Some(account(3)));
 }
 
-async fn back_to_the_first_account(world: World) {
+async fn a_user_can_return_to_the_first_account(world: World) {
     for a in [1, 2, 1, 1] {
         assert_eq!(world.link(1, a).await, Linked::Written);
     }
@@ -142,12 +142,12 @@ async fn unlinking_removes_both_entries(world: World) {
     assert_eq!(world.team_owner(1).await, None);
 }
 
-/// Two links to one account can only be made by hand; whoever owns the reverse entry keeps it.
-async fn unlinking_leaves_a_foreign_entry_alone(world: World) {
+/// Only people can make two links to one account. The owner of the reverse entry keeps it.
+async fn unlinking_leaves_the_entry_of_another_user_alone(world: World) {
     world.link(1, 1).await;
     world.link(1, 2).await;
     world.link(2, 1).await;
-    // As if the first user's link had been turned back by hand: only repair can write such an entry.
+    // As if somebody had reset the first user's link by hand. Only a repair can write such an entry.
     let by_hand = HashMap::from([(user(1), link_to(1))]);
     world
         .store
@@ -175,7 +175,7 @@ async fn a_team_belongs_to_one_group(world: World) {
     assert_eq!(store.team_link(&group(1)).await.unwrap(), Some(renamed));
 }
 
-async fn another_team_frees_the_first(world: World) {
+async fn linking_another_team_frees_the_first(world: World) {
     world.link_team(1, &team_link(1)).await;
     assert_eq!(world.link_team(1, &team_link(2)).await, Linked::Written);
     assert_eq!(world.team_owner(1).await, None);
@@ -183,7 +183,7 @@ async fn another_team_frees_the_first(world: World) {
     assert_eq!(world.link_team(2, &team_link(1)).await, Linked::Written);
 }
 
-/// A link made by hand, without a reverse entry, can be changed and removed like any other.
+/// A link made by hand has no reverse entry, but can be changed and removed like any other.
 async fn a_link_made_by_hand_works(world: World) {
     world.by_hand("00u1", "acc-1").await;
     assert_eq!(world.link(1, 2).await, Linked::Written);
@@ -191,7 +191,7 @@ async fn a_link_made_by_hand_works(world: World) {
     world.by_hand("00u3", "acc-3").await;
     world.unlink(3).await;
     assert_eq!(world.account_of(3).await, None);
-    // Two users on one account: the reverse entry's owner keeps it, the other can be moved away.
+    // Two users on one account: the owner of the reverse entry keeps it, and the other can be moved away.
     assert_eq!(world.link(4, 4).await, Linked::Written);
     world.by_hand("00u5", "acc-4").await;
     assert_eq!(world.link(5, 5).await, Linked::Written);
@@ -202,19 +202,19 @@ async fn a_link_made_by_hand_works(world: World) {
     assert_eq!(world.owner(4).await, Some((user(4), Tenure::Current)));
 }
 
-async fn links_do_not_go_away_by_themselves(world: World) {
+async fn links_do_not_expire(world: World) {
     world.link(2, 2).await;
     world.link_team(2, &team_link(2)).await;
     world.clock.advance(3_650 * DAY_MS);
-    // Whatever is swept is swept by now.
+    // By now all expired items are swept.
     world.link(1, 1).await;
     assert_eq!(world.account_of(2).await, Some(account(2)));
     assert_eq!(world.owner(2).await, Some((user(2), Tenure::Current)));
     assert_eq!(world.team_owner(2).await, Some(group(2)));
 }
 
-/// Only the owner of the lease writes: what it knows of the origin needs no guessing here.
-async fn the_origin_is_the_one_that_was_written_last(world: World) {
+/// Only the owner of the lease writes, and it knows the origin.
+async fn the_origin_is_the_last_one_written(world: World) {
     for origin in [
         Origin::Created,
         Origin::Adopted,

@@ -1,4 +1,4 @@
-//! A run that lost its lease writes nothing, and hears why.
+//! A run that lost its lease writes nothing, and learns why.
 
 use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::ledger::{Lease, Memo};
@@ -9,9 +9,9 @@ use super::{LEASE, World, account, group, link_to, subject, team_link, user};
 on_every!(
     store [dynamodb, sqlite]
     a_lost_lease_changes_nothing,
-    a_lease_that_was_given_back_changes_nothing,
-    a_lease_that_is_over_and_nobody_elses_still_writes,
-    the_lease_of_another_subject_is_no_right,
+    a_returned_lease_changes_nothing,
+    an_expired_lease_writes_until_another_takes_it,
+    the_lease_of_another_subject_does_not_allow_a_write,
 );
 
 #[track_caller]
@@ -23,7 +23,7 @@ fn lost<T>(written: Result<T, Failure>) {
     assert!(failure.is_retryable(), "{failure}");
 }
 
-/// Everything that asks for a lease, on user 1 and group 1, with that lease.
+/// Every call that needs a lease, on user 1 and group 1, with that lease.
 async fn write_all(world: &World, lease: &Lease) {
     let memo = || Memo::Write(Some("late".to_owned()));
     let store: &dyn Store = &*world.other;
@@ -97,13 +97,13 @@ async fn a_lost_lease_changes_nothing(world: World) {
     noted.await.unwrap();
     write_all(&world, &slow).await;
     all_is_as_it_was(&world, Some("the next one's")).await;
-    // The owner is not disturbed.
+    // The owner is unaffected.
     let removed = world.store.unlink_user(&next, &user(1)).await;
     removed.unwrap();
     assert_eq!(world.account_of(1).await, None);
 }
 
-async fn a_lease_that_was_given_back_changes_nothing(world: World) {
+async fn a_returned_lease_changes_nothing(world: World) {
     begin(&world).await;
     let slow = world.lease(&subject(1)).await;
     world.clock.advance(10_000);
@@ -113,8 +113,8 @@ async fn a_lease_that_was_given_back_changes_nothing(world: World) {
     all_is_as_it_was(&world, None).await;
 }
 
-/// Nobody looked meanwhile, so there is nothing to spoil. Whether it still may is the run's own question.
-async fn a_lease_that_is_over_and_nobody_elses_still_writes(world: World) {
+/// No other run looked meanwhile, so the write does no harm. The run itself decides whether it still has time.
+async fn an_expired_lease_writes_until_another_takes_it(world: World) {
     let slow = world.lease(&subject(1)).await;
     world.clock.advance(60_000);
     assert!(slow.check().is_err());
@@ -130,8 +130,8 @@ async fn a_lease_that_is_over_and_nobody_elses_still_writes(world: World) {
     slow.check().unwrap();
 }
 
-/// What a lease is on is what its writes depend on, whatever they are about.
-async fn the_lease_of_another_subject_is_no_right(world: World) {
+/// A write depends on its own lease, whatever the write is about.
+async fn the_lease_of_another_subject_does_not_allow_a_write(world: World) {
     let slow = world.lease(&subject(7)).await;
     begin(&world).await;
     world.clock.advance(10_000);

@@ -10,22 +10,22 @@ use super::{World, account, group, link_to, team_link, user};
 
 on_every!(
     store [dynamodb, sqlite]
-    hundreds_of_keys_in_one_question,
-    lists_hold_their_kind_only,
-    lists_go_on_past_a_page,
-    documents_are_written_by_one_of_many,
+    one_read_returns_hundreds_of_keys,
+    each_list_holds_only_its_own_kind,
+    lists_continue_past_a_page,
+    only_one_of_many_concurrent_writers_writes_a_document,
     missing_reverse_entries_are_repaired,
-    a_repair_overwrites_nobody,
+    a_repair_overwrites_no_other_link,
     two_users_at_once_get_one_account,
-    one_user_linked_twice_at_once,
+    concurrent_links_of_one_user_end_consistent,
 );
 
-async fn hundreds_of_keys_in_one_question(world: World) {
+async fn one_read_returns_hundreds_of_keys(world: World) {
     let users: HashMap<_, _> = (0..230).map(|n| (user(n), link_to(n))).collect();
     for n in 0..230 {
         assert_eq!(world.link(n, n).await, Linked::Written);
     }
-    // Absent ones between, and one named twice.
+    // With missing ones in between, and one named twice.
     let mut asked: Vec<_> = (0..300).map(user).collect();
     asked.push(user(7));
     assert_eq!(world.store.user_links(&asked).await.unwrap(), users);
@@ -37,7 +37,7 @@ async fn hundreds_of_keys_in_one_question(world: World) {
     assert_eq!(world.store.all_user_links().await.unwrap(), users);
 }
 
-async fn lists_hold_their_kind_only(world: World) {
+async fn each_list_holds_only_its_own_kind(world: World) {
     world.link(1, 1).await;
     world.link_team(1, &team_link(1)).await;
     world.link_team(2, &team_link(2)).await;
@@ -62,8 +62,8 @@ async fn lists_hold_their_kind_only(world: World) {
     assert_eq!(some, HashMap::from([(group(2), team_link(2))]));
 }
 
-/// DynamoDB answers a scan with at most 1 MiB a page.
-async fn lists_go_on_past_a_page(world: World) {
+/// DynamoDB returns at most 1 MiB per page of a scan.
+async fn lists_continue_past_a_page(world: World) {
     let big = "x".repeat(300_000);
     for n in 0..30 {
         let name = format!("report-{n}");
@@ -73,7 +73,7 @@ async fn lists_go_on_past_a_page(world: World) {
     assert_eq!(world.store.all_user_links().await.unwrap().len(), 30);
 }
 
-async fn documents_are_written_by_one_of_many(world: World) {
+async fn only_one_of_many_concurrent_writers_writes_a_document(world: World) {
     let store = &world.documents;
     assert_eq!(store.document("cursor").await.unwrap(), None);
     assert_eq!(
@@ -126,7 +126,7 @@ async fn missing_reverse_entries_are_repaired(world: World) {
             .repair_reverse_entries(&users, &teams)
             .await
             .unwrap();
-        // What exists is left alone.
+        // Existing entries are unchanged.
         assert_eq!(world.owner(1).await, Some((user(1), Tenure::Former)));
         assert_eq!(world.owner(2).await, Some((user(1), Tenure::Current)));
         for n in [3, 77, 150] {
@@ -137,8 +137,8 @@ async fn missing_reverse_entries_are_repaired(world: World) {
     assert_eq!(world.link(200, 77).await, Linked::TakenBy(user(77)));
 }
 
-/// Somebody else takes the account while the repair is at work.
-async fn a_repair_overwrites_nobody(world: World) {
+/// Another user takes the account during the repair.
+async fn a_repair_overwrites_no_other_link(world: World) {
     for round in 0..40 {
         let by_hand = HashMap::from([(user(round), link_to(round))]);
         let (nobody, rival) = (HashMap::new(), 1_000 + round);
@@ -183,8 +183,8 @@ async fn two_users_at_once_get_one_account(world: World) {
     }
 }
 
-/// Each waits for the lease. Whatever the order, the link and the reverse entries agree in the end.
-async fn one_user_linked_twice_at_once(world: World) {
+/// Each waits for the lease. In any order, the link and the reverse entries match in the end.
+async fn concurrent_links_of_one_user_end_consistent(world: World) {
     let world = Arc::new(world);
     for round in 0..5 {
         let mut tasks = tokio::task::JoinSet::new();

@@ -1,4 +1,4 @@
-//! What one run leaves for the next: the memo goes with the write that makes it true.
+//! What one run leaves for the next: a write and its memo are stored together.
 
 use okta_anypoint::clock::Clock as _;
 use okta_anypoint::ledger::{Conclusion, Memo};
@@ -11,15 +11,15 @@ use crate::ledger::{DAY_MS, START_MS};
 
 on_every!(
     store [dynamodb, sqlite]
-    an_intent_goes_with_the_link,
-    an_intent_is_there_for_the_next_owner,
-    an_intent_does_not_last,
+    a_link_removes_the_intent,
+    the_next_owner_finds_the_intent,
+    an_intent_expires,
     fresh_memberships_are_remembered_for_a_minute,
-    memories_are_their_subjects_alone,
+    a_memo_belongs_to_its_subject_alone,
     an_orphan_is_on_record_until_it_is_linked,
-    an_orphan_takes_nobody_s_account,
-    a_memo_that_nobody_can_read_counts_as_empty,
-    what_is_recalled_of_a_user,
+    an_orphan_record_takes_no_linked_account,
+    an_unreadable_memo_counts_as_empty,
+    recall_user_returns_the_link_without_an_old_intent,
 );
 
 fn intending(username: &str) -> Memory {
@@ -46,7 +46,7 @@ async fn leave(world: &World, u: usize, memory: &Memory) {
     world.ledger.conclude(lease, conclusion).await.unwrap();
 }
 
-async fn an_intent_goes_with_the_link(world: World) {
+async fn a_link_removes_the_intent(world: World) {
     let lease = world.lease(&subject(1)).await;
     assert_eq!(Memory::of(&lease, START_MS), Memory::default());
     let written = world.ledger.write_memo(&lease, intending("ann").to_text());
@@ -62,7 +62,7 @@ async fn an_intent_goes_with_the_link(world: World) {
 }
 
 /// The run died between creating the account and linking it.
-async fn an_intent_is_there_for_the_next_owner(world: World) {
+async fn the_next_owner_finds_the_intent(world: World) {
     let dead = world.lease(&subject(1)).await;
     let written = world.ledger.write_memo(&dead, intending("ann").to_text());
     written.await.unwrap();
@@ -72,7 +72,7 @@ async fn an_intent_is_there_for_the_next_owner(world: World) {
     assert_eq!(Memory::of(&next, world.clock.now_ms()), intending("ann"));
 }
 
-async fn an_intent_does_not_last(world: World) {
+async fn an_intent_expires(world: World) {
     leave(&world, 1, &intending("ann")).await;
     world.clock.advance(3_650 * DAY_MS - 1_000);
     assert_eq!(memory(&world, 1).await, intending("ann"));
@@ -112,7 +112,7 @@ async fn fresh_memberships_are_remembered_for_a_minute(world: World) {
     assert_eq!((seen.to_text(), seen), (None, Memory::default()));
 }
 
-async fn memories_are_their_subjects_alone(world: World) {
+async fn a_memo_belongs_to_its_subject_alone(world: World) {
     for n in 1..=2 {
         leave(&world, n, &intending(&format!("name{n}"))).await;
     }
@@ -154,7 +154,7 @@ async fn an_orphan_is_on_record_until_it_is_linked(world: World) {
     assert_eq!(owner().await, Some(linked));
 }
 
-async fn an_orphan_takes_nobody_s_account(world: World) {
+async fn an_orphan_record_takes_no_linked_account(world: World) {
     world.link(2, 1).await;
     let lease = world.lease(&subject(1)).await;
     let memo = intending("later").to_memo();
@@ -168,21 +168,21 @@ async fn an_orphan_takes_nobody_s_account(world: World) {
     assert_eq!(memo, intending("later"), "the memo is written all the same");
 }
 
-async fn a_memo_that_nobody_can_read_counts_as_empty(world: World) {
+async fn an_unreadable_memo_counts_as_empty(world: World) {
     let lease = world.lease(&subject(1)).await;
     for text in ["", "null", "{\"intent\":1}", "[]"] {
         let written = world.ledger.write_memo(&lease, Some(text.to_owned()));
         written.await.unwrap();
         assert_eq!(memory(&world, 1).await, Memory::default(), "{text}");
     }
-    // Words of a later version are passed over.
+    // Unknown fields of a later version are ignored.
     let text = "{\"intent\":{\"username\":\"ann\"},\"more\":1}";
     let written = world.ledger.write_memo(&lease, Some(text.to_owned()));
     written.await.unwrap();
     assert_eq!(memory(&world, 1).await, intending("ann"));
 }
 
-async fn what_is_recalled_of_a_user(world: World) {
+async fn recall_user_returns_the_link_without_an_old_intent(world: World) {
     let recalled = async || world.store.recall_user(&user(1)).await.unwrap();
     assert_eq!(recalled().await, Recalled::default());
     world.link(1, 1).await;

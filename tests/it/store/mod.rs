@@ -1,4 +1,4 @@
-//! What every store owes its callers, and how DynamoDB spells it.
+//! The contract of every store, and the items in DynamoDB.
 
 mod dynamodb_items;
 mod links;
@@ -30,13 +30,13 @@ struct World {
     ledger: Arc<dyn Ledger>,
     store: Arc<dyn Store>,
     documents: Arc<dyn Documents>,
-    /// The same items through another connection, as another process has.
+    /// The same items through another connection, like that of another process.
     other: Arc<dyn Store>,
     other_documents: Arc<dyn Documents>,
     raw: Raw,
 }
 
-/// What is behind the store, for what only people do.
+/// The database behind the store, for changes that only people make.
 enum Raw {
     DynamoDb(aws_sdk_dynamodb::Client, String),
     Sqlite(tempfile::TempDir),
@@ -121,7 +121,7 @@ fn team_link(n: usize) -> TeamLink {
 }
 
 impl World {
-    /// A user link as a person would write it: without a reverse entry.
+    /// A user link as a person would write it, without a reverse entry.
     async fn by_hand(&self, user: &str, account: &str) {
         match &self.raw {
             Raw::DynamoDb(client, table) => {
@@ -151,7 +151,7 @@ impl World {
         ours(self.ledger.lease(subject, LEASE).await.unwrap())
     }
 
-    /// The lease on a user, once whoever has it gives it back.
+    /// Waits for the lease on a user.
     async fn lease_user(&self, u: usize) -> Lease {
         loop {
             let leased = self.ledger.lease(&subject(u), LEASE).await.unwrap();
@@ -167,7 +167,7 @@ impl World {
         assert_eq!(given_back.unwrap(), []);
     }
 
-    /// As a run does it: under the lease, with what is there.
+    /// Links as a run does: under the lease, with the existing link.
     async fn link_as(&self, store: &dyn Store, u: usize, link: &UserLink) -> Linked<OktaUserId> {
         let lease = self.lease_user(u).await;
         let before = store.user_link(&user(u)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What stays in the file, and what becomes of a file that an older version made.
+//! What the file keeps, and how a file of an older version is migrated.
 
 use std::sync::Arc;
 
@@ -14,10 +14,9 @@ use okta_anypoint::store::{
 use super::{LEASE, Raw, account, group, subject, team, user};
 use crate::ledger::{DAY_MS, START_MS, TTL_DAYS, ours};
 
-/// A memo that nobody takes away goes with the next lease that is taken after its time: it holds a
-/// username.
+/// The next lease after its end removes an expired memo, because a memo holds a username.
 #[tokio::test]
-async fn memos_whose_time_is_over_are_swept() {
+async fn expired_memos_are_swept() {
     let world = super::sqlite().await;
     let Raw::Sqlite(folder) = &world.raw else {
         panic!("another store");
@@ -40,9 +39,9 @@ async fn memos_whose_time_is_over_are_swept() {
     assert_eq!(noted(3).await, ["user#00u2", "user#00u3"]);
 }
 
-/// Nobody waits a day because the clock was a day ahead when the lease was taken.
+/// A lease that was taken while the clock was a day ahead blocks nobody for a day.
 #[tokio::test]
-async fn a_lease_from_before_the_clock_was_set_back_is_cut() {
+async fn a_lease_in_the_far_future_is_cut_after_the_clock_is_set_back() {
     let world = super::sqlite().await;
     let _held = world.lease(&subject(1)).await;
     let until = async || match world.ledger.lease(&subject(1), LEASE).await.unwrap() {
@@ -61,7 +60,7 @@ async fn a_lease_from_before_the_clock_was_set_back_is_cut() {
     assert_eq!(until().await, None);
 }
 
-/// A file as the version before left it (`user_version` 2).
+/// A file of the previous version (`user_version` 2).
 fn old_file(path: &std::path::Path) {
     let file = rusqlite::Connection::open(path).unwrap();
     for script in [
@@ -102,7 +101,7 @@ fn old_file(path: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn a_file_of_the_version_before_is_taken_over_whole() {
+async fn a_file_of_the_previous_version_is_migrated_completely() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     old_file(&path);
@@ -111,7 +110,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
     let ledger = SqliteLedger::new(database.clone(), TTL_DAYS, clock.clone());
     let store = SqliteStore::new(database);
 
-    // The intent is the memo of the user's lease, which nobody holds.
+    // The intent is the memo of the user's lease, which is free.
     let lease = ours(ledger.lease(&subject(1), LEASE).await.unwrap());
     assert!(!lease.took_over());
     let memory = Memory {
@@ -129,7 +128,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
     assert_eq!(ledger.memo(&subject(2)).await.unwrap(), None);
     assert_eq!(store.recall_user(&user(1)).await.unwrap().old_intent, None);
 
-    // Links stay links.
+    // Links are unchanged.
     let link = store.user_link(&user(2)).await.unwrap().unwrap();
     assert_eq!(
         (link.anypoint_id, link.origin),
@@ -148,7 +147,7 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
     let cursor = store.document("cursor").await.unwrap().unwrap();
     assert_eq!((&*cursor.json, cursor.version), ("{}", 3));
 
-    // Records say and allow what they did.
+    // Records have the same meaning as before.
     let records = ledger.records(&Filter::default()).await.unwrap();
     let said: Vec<_> = records
         .iter()
@@ -183,10 +182,10 @@ async fn a_file_of_the_version_before_is_taken_over_whole() {
     assert_eq!(claim("e2").await, "claimed 3 0");
     assert_eq!(claim("e3").await, "AlreadyFailed");
     let busy = format!("Busy {{ until_ms: {} }}", START_MS + 60_000);
-    assert_eq!(claim("e4").await, busy, "an older process may be at it");
+    assert_eq!(claim("e4").await, busy, "an older process may still work");
     assert_eq!(claim("e5").await, "claimed 6 1");
 
-    // And so it stays, when the file is opened again.
+    // Opening the file again changes nothing.
     drop(Database::open(&path).unwrap());
     assert_eq!(ledger.records(&Filter::default()).await.unwrap().len(), 5);
 }

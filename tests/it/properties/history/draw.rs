@@ -44,7 +44,7 @@ fn policy() -> impl Strategy<Value = Policy> {
         1 => Just(TeamRemoval::Delete)
     ];
     let reset = prop_oneof![3 => Just(ResetEmail::Send), 1 => Just(ResetEmail::Skip)];
-    // A share is ten people at the least, who are more than there are.
+    // A share means at least ten people, which is more than a history has.
     let removals = prop_oneof![
         4 => Just(RemovalLimit::default()),
         1 => Just(RemovalLimit::Off),
@@ -71,12 +71,12 @@ fn policy() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// A number for things that are counted when the step's turn comes.
+/// A number that selects an object when the step runs.
 fn any_one() -> std::ops::Range<usize> {
     0..6
 }
 
-/// One of some strategies; those with weight 0 are left out.
+/// One of several strategies, without those of weight 0.
 fn one_of(choices: Vec<(u32, BoxedStrategy<Step>)>) -> BoxedStrategy<Step> {
     let choices = choices.into_iter().filter(|(weight, _)| *weight > 0);
     Union::new_weighted(choices.collect()).boxed()
@@ -247,7 +247,7 @@ fn fault_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
 
 fn lie_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
     let mut kinds = LieChoice::ALL.to_vec();
-    // Nothing contradicts the short ones: they need the evidence most.
+    // Nothing contradicts the short lies, so they test the evidence rules best.
     for _ in 0..2 {
         kinds.extend(
             LieChoice::ALL
@@ -274,7 +274,7 @@ fn lie_step(faults: FaultsPlayed) -> BoxedStrategy<Step> {
 }
 
 fn operator_step(kinds: Kinds) -> BoxedStrategy<Step> {
-    // Without a later look, what was only planned would never be done.
+    // Without a later look, a dry run's plan would never be applied.
     let report = u32::from(kinds.lost);
     one_of(vec![
         (1, Just(Step::Approve(Approved::All)).boxed()),
@@ -312,7 +312,7 @@ pub fn history(kinds: Kinds, length: usize) -> impl Strategy<Value = History> {
         })
 }
 
-/// Some people and groups to begin with, so that the steps after it find somebody.
+/// Some initial people and groups, so that the later steps find somebody.
 fn beginning(kinds: Kinds) -> impl Strategy<Value = Vec<Step>> {
     let names = if kinds.wild_names {
         GROUPS.len()

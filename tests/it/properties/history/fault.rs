@@ -49,7 +49,7 @@ impl FaultChoice {
         Self::TokenRevoked,
     ];
 
-    /// What it is called in the figures.
+    /// Its name in the figures.
     pub fn name(self) -> &'static str {
         match self {
             Self::Status500 => "500",
@@ -70,7 +70,7 @@ impl FaultChoice {
         }
     }
 
-    /// Whether it matters if it strikes before or after a write has had its effect.
+    /// Whether it matters if it occurs before or after the effect of a write.
     pub fn has_two_moments(self) -> bool {
         matches!(
             self,
@@ -84,11 +84,11 @@ impl FaultChoice {
     }
 }
 
-/// Which faults strike.
+/// The faults that a history plays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultsPlayed {
     None,
-    /// All but those that show a past state as the present one.
+    /// All but those that show old data as current.
     Honest,
     All,
 }

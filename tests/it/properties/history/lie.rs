@@ -1,4 +1,4 @@
-//! Which lies can be told: wrong answers that are well-formed, and refusals that pass.
+//! The kinds of lies: wrong but well-formed answers, and temporary refusals.
 
 /// A lie about one user or group, and an event that makes the program look there.
 #[derive(Debug, Clone)]
@@ -36,12 +36,12 @@ pub enum LieChoice {
     RefusedSignIn,
 }
 
-/// How long a lie may be told.
+/// How long a lie may last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lasts {
-    /// Less than it takes until a second look: nothing else contradicts it.
+    /// Shorter than the wait for a second look. Nothing else contradicts it.
     Short,
-    /// Longer: another answer contradicts it, or it is no answer about anybody.
+    /// Longer. Another answer contradicts it, or it is not about anybody.
     Long,
 }
 
@@ -72,7 +72,7 @@ impl LieChoice {
         Self::RefusedSignIn,
     ];
 
-    /// What it is called in the figures.
+    /// Its name in the figures.
     pub fn name(self) -> &'static str {
         match self {
             Self::UserGone => "user denied",
@@ -101,12 +101,12 @@ impl LieChoice {
         }
     }
 
-    /// Whether nobody is misled: no answer, or one that is plainly not the service's.
+    /// Whether it misleads no caller: it is no answer, or obviously not the service's own.
     pub fn is_honest(self) -> bool {
         self == Self::ForeignAbsence || self.is_refusal()
     }
 
-    /// Whether the caller is refused.
+    /// Whether it refuses the caller.
     pub fn is_refusal(self) -> bool {
         matches!(
             self,

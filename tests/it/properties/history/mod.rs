@@ -1,7 +1,7 @@
-//! What can happen: the steps of a history, and how they are drawn.
+//! The steps of a history, and how they are drawn.
 //!
-//! A step names people, groups, teams and accounts by number, counted among those that exist when its
-//! turn comes. Any sub-sequence of a history is a history, which is what makes shrinking work.
+//! A step names people, groups, teams and accounts by number, counted among those that exist when it runs. So any
+//! sub-sequence of a history is a history, and shrinking works.
 
 mod draw;
 mod fault;
@@ -15,10 +15,10 @@ pub use draw::history;
 pub use fault::{FaultChoice, FaultStep, FaultsPlayed};
 pub use lie::{Lasts, LieChoice, LieStep};
 
-/// Logins of people, before the `@`; the app's template makes them the first username.
+/// Logins of people, before the `@`. The app's template makes them the first username.
 pub const PEOPLE: [&str; 5] = ["ann", "bob", "cat", "dan", "hand1"];
-/// App usernames: the same name in two cases, invalid ones, two that meet when they are made valid,
-/// one that another customer has, and those of accounts made by hand.
+/// App usernames: the same name in two cases, invalid ones, two that collide when they are sanitized, one that another
+/// customer has, and those of accounts made by hand.
 pub const USERNAMES: [&str; 11] = [
     "ann", "ANN", "bob", "cat", "ann.lee", "ann_lee", "al", "taken", "hand1", "hand2", "new1",
 ];
@@ -28,11 +28,11 @@ pub const EMAILS: [&str; 4] = [
     "bob@acme.example",
     "hand1@acme.example",
 ];
-/// Group names: in two cases, with characters that Anypoint refuses, two that meet, an empty one.
+/// Group names: in two cases, with characters that Anypoint refuses, two that collide, an empty one.
 pub const GROUPS: [&str; 9] = [
     "Red", "Green", "Blue", "RED", "R&D", "R-D", "Any One", "Any/Two", " ",
 ];
-/// Names that never meet.
+/// Names that never collide.
 pub const TAME_GROUPS: [&str; 4] = ["Red", "Green", "Blue", "Any One"];
 pub const TEAMS: [&str; 6] = ["Red", "green", "R-D", "Blue", "Private", "Child"];
 pub const PHONES: [&str; 3] = ["555-0100", " 555-0101 ", ""];
@@ -49,7 +49,7 @@ pub struct History {
 
 impl fmt::Debug for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One line a step, whatever the caller asks for.
+        // Always one line for each step.
         write!(f, "lag {}, {:?}", self.lag, self.policy)?;
         self.steps
             .iter()
@@ -120,7 +120,7 @@ pub enum Step {
         group: usize,
         name: usize,
     },
-    /// Two or more groups pass their names round.
+    /// Two or more groups rotate their names.
     PassNames {
         groups: Vec<usize>,
     },
@@ -184,7 +184,7 @@ pub enum Step {
         name: usize,
     },
     RevokeTokens,
-    // What becomes of the events.
+    // What happens to the events.
     /// A share of the waiting events, in random order.
     Deliver {
         percent: u8,
@@ -203,9 +203,9 @@ pub enum Step {
     Fault(FaultStep),
     Lie(LieStep),
     // By the operator.
-    /// What the brake holds is approved, or the one that was held first.
+    /// An operator approves all held changes, or the oldest one.
     Approve(Approved),
-    /// Changes are applied, planned only, or not worked on.
+    /// Changes are applied, only planned, or paused.
     Changes(Changes),
 }
 
@@ -223,10 +223,10 @@ pub struct Kinds {
     pub lost: bool,
     pub faults: FaultsPlayed,
     pub wild_names: bool,
-    /// Whether Okta changes while deliveries are under way. Two deliveries of one user can then meet
-    /// such that the earlier one writes what the later one has already seen to be over; the next event
-    /// or reconcile mends it. (A FIFO queue has one delivery of a subject at a time.)
+    /// Whether Okta changes during deliveries. Of two overlapping deliveries of one user, the earlier one can then write
+    /// what the later one already knows to be outdated. The next event or reconcile fixes it. (A FIFO queue has one
+    /// delivery of a subject at a time.)
     pub racing: bool,
-    /// Whether it all goes through the binaries that are deployed, SQS and DynamoDB.
+    /// Whether the history runs through the deployed binaries, SQS and DynamoDB.
     pub binaries: bool,
 }

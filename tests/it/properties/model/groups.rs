@@ -1,4 +1,4 @@
-//! Which team each group has to have in the end, with whom in it, and why not.
+//! The expected team of each group in the end, its members, and the reasons for a missing one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ impl<'a> Model<'a> {
     pub(super) fn team_names(&mut self) -> BTreeMap<&'a str, TeamName> {
         let end = self.end;
         let mut names = BTreeMap::new();
-        // Those that have their name first: others may be refused because of them.
+        // First the groups that have their names, because others may be refused because of them.
         let mut waiting: Vec<&'a OktaGroup> = Vec::new();
         for group in &end.groups {
             let Some(found) = self.wish().group(group) else {
@@ -49,7 +49,7 @@ impl<'a> Model<'a> {
                 Some(_) => waiting.push(found),
             }
         }
-        // Whoever waits needs a reason; a chain of those who wait ends at one.
+        // A waiting group needs a reason. A chain of waiting groups ends at one.
         while let Some(at) = waiting.iter().position(|group| {
             let reason = self.why_no_team(group, &names);
             if let Some(words) = reason {
@@ -101,7 +101,7 @@ impl<'a> Model<'a> {
             .team_name(other)
             .is_some_and(|theirs| theirs.eq_ignore_ascii_case(&name))
         {
-            // What was made of another name is told apart.
+            // A sanitized name gets the end of the group's id.
             let is_called = |group: &OktaGroup| group.name().eq_ignore_ascii_case(&name);
             let same: &[_] = &["has the same team name"];
             return (is_called(group) && is_called(other)).then_some(same);
@@ -177,7 +177,7 @@ impl<'a> Model<'a> {
         self.expect_members(team, &wanted, &spared);
     }
 
-    /// Exactly `wanted` among the plain members that are ours; `spared` may be in or out.
+    /// Exactly `wanted` among the plain members that the program owns. `spared` may be in or out.
     fn expect_members(&mut self, team: &Team, wanted: &BTreeSet<&str>, spared: &BTreeSet<&str>) {
         for account in wanted {
             if !team.members.contains_key(*account) {
@@ -188,7 +188,7 @@ impl<'a> Model<'a> {
             let plain = member.membership_type == "member" && !member.external;
             let ours = match self.end.owners.get(account) {
                 Some((_, Tenure::Current)) => true,
-                // A former account left its teams when it was closed, but for one that was kept then.
+                // A former account left its teams when it was disabled, except for a team that was kept.
                 Some((_, Tenure::Former)) => {
                     let by_hand = (team.id.clone(), account.clone());
                     self.policy().team_removal != TeamRemoval::Keep

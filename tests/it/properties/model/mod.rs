@@ -1,4 +1,4 @@
-//! What must be true when all is quiet, written from contract §4 alone: nothing here calls a planner.
+//! What must be true when everything is quiet, written from contract §4 alone. Nothing here calls a planner.
 
 mod groups;
 mod unowned;
@@ -13,7 +13,7 @@ use okta_anypoint::provision::Policy;
 use super::rig::End;
 pub use wish::Wish;
 
-/// Words of the failures that have a true reason in these histories.
+/// Words of failures that can have a true reason in these histories.
 pub const TRUE_REASONS: [&str; 12] = [
     "characters that Anypoint does not take in a username",
     "shorter than the three characters",
@@ -29,13 +29,13 @@ pub const TRUE_REASONS: [&str; 12] = [
     "cannot get a name of its own",
 ];
 
-/// Where a user ended.
+/// The final state of a user.
 enum Place {
     /// No enabled account is wanted.
     Out,
     /// The linked account is the wanted one.
     In(String),
-    /// The wanted account cannot be had; words of the reason, and the account that stays meanwhile.
+    /// Anypoint refuses the wanted account: words of the reason, and the account that stays meanwhile.
     Refused(&'static [&'static str], Option<String>),
 }
 
@@ -72,13 +72,13 @@ pub fn check(end: &End, faultless: bool) -> Model<'_> {
     model
 }
 
-/// Where a group's team ended.
+/// The final state of a group's team.
 enum TeamName {
     /// The group is not pushed.
     NotPushed,
-    /// The team is there, below the root, with the right name.
+    /// The team exists below the root, with the right name.
     Right,
-    /// The name cannot be had; words of the reason.
+    /// Anypoint refuses the name: words of the reason.
     Refused(&'static [&'static str]),
 }
 
@@ -138,5 +138,5 @@ impl<'a> Model<'a> {
         format!("{account} {name:?} of {owner:?}")
     }
 
-    // ---- What is not ours ----
+    // ---- What the program does not own ----
 }

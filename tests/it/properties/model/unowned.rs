@@ -1,4 +1,4 @@
-//! What is not the program's: accounts, teams, memberships and mails that it must leave as they are.
+//! Accounts, teams, memberships and mails that the program does not own and must leave unchanged.
 
 use okta_anypoint::provision::{Adopt, ResetEmail, TeamRemoval};
 use okta_anypoint::simulator::anypoint::{AnypointUser, Member, NATIVE, Team};
@@ -22,7 +22,7 @@ impl Model<'_> {
             }
             let by_hand = end.hand.accounts.get(&account.id);
             match (end.owners.get(&account.id), by_hand) {
-                // What a cut-off run left behind is closed, and may be adopted later.
+                // An orphaned account is disabled, and may be adopted later.
                 (None, None) if !account.enabled => {}
                 (None, None) => self.problem(format!("nobody has {account:?}")),
                 (None, Some(noted)) => {
@@ -173,12 +173,12 @@ impl Model<'_> {
             let sends = self.policy().reset_email == ResetEmail::Send;
             let right = match (made_by_us && sends, self.faultless) {
                 (true, true) => mails == 1,
-                // One that a cut-off run left behind is closed without a mail.
+                // An orphaned account is disabled without a mail.
                 (true, false) => true,
                 (false, true) => mails == 0,
                 (false, false) => made_by_us || mails == 0,
             };
-            // An SSO user may bear the name of an account that got a mail.
+            // An SSO user may have the name of an account that got a mail.
             if !right && account.idprovider_id == NATIVE {
                 self.problem(format!("`{}` got {mails} mails", account.username));
             }

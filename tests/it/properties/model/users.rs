@@ -1,4 +1,4 @@
-//! Where each user has to be in the end, and why not.
+//! The expected final state of each user, and the reasons for another one.
 
 use okta_anypoint::provision::Adopt;
 use okta_anypoint::simulator::anypoint::AnypointUser;
@@ -112,7 +112,7 @@ impl<'a> Model<'a> {
                 if !agrees {
                     self.problem(format!("{user} and {account:?} do not agree"));
                 }
-                // A team that cannot be had is its group's failure alone.
+                // A refused team is a failure of its group alone.
                 self.expect_done(&format!("user#{user}"));
             }
             Place::Refused(words, _) => {

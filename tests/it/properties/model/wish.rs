@@ -1,4 +1,4 @@
-//! What Okta and the settings want, from contract §4 alone.
+//! What Okta and the settings ask for, from contract §4 alone.
 
 use okta_anypoint::provision::{
     GroupSelection, Policy, SuspendedUsers, TeamNamePolicy, UsernamePolicy,
@@ -24,7 +24,7 @@ impl<'a> Wish<'a> {
         (assigned && !suspended && found.status != UserStatus::Deprovisioned).then_some(found)
     }
 
-    /// The group, if it is to become a team.
+    /// The group, if it needs a team.
     pub fn group(self, group: &str) -> Option<&'a OktaGroup> {
         let found = self.okta.groups.get(group)?;
         let pushed = match &self.policy.groups {
@@ -41,7 +41,7 @@ impl<'a> Wish<'a> {
         pushed.then_some(found)
     }
 
-    /// The username that is wanted for an assigned user, or words of the refusal.
+    /// The wanted username of an assigned user, or words of the refusal.
     pub fn username(self, user: &str) -> Result<String, &'static [&'static str]> {
         let asked = self.okta.apps[APP].users[user].user_name.trim();
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);

@@ -1,4 +1,4 @@
-//! What is seen while a history is played, and when all is quiet.
+//! Observations during a history, and when everything is quiet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ use crate::properties::hand::Hand;
 use crate::properties::model::TRUE_REASONS;
 use crate::properties::wronged::Case;
 
-/// What was seen when all was quiet: the material of the model.
+/// The final observations, for the model.
 pub struct End {
     pub policy: Policy,
     pub okta: OktaWorld,
@@ -34,12 +34,12 @@ pub struct End {
     pub hand: Hand,
     pub teams_ever_linked: BTreeSet<String>,
     pub teams_deleted_by_program: BTreeSet<String>,
-    /// E-mail addresses as the accounts were first seen with.
+    /// The first e-mail address seen for each account.
     pub account_emails: BTreeMap<String, String>,
 }
 
 impl Rig {
-    /// Everything that has to be noticed while it is there.
+    /// Everything that must be recorded while it exists.
     pub(super) async fn watch(&mut self) {
         for (group, link) in self.all_team_links().await {
             let team = link.team_id.to_string();
@@ -82,7 +82,7 @@ impl Rig {
             .collect()
     }
 
-    /// Every event that was taken is done, or failed for a true reason; gives how many failed.
+    /// Checks that every accepted event is done, or failed for a true reason. Returns the number of failures.
     pub async fn check_records(&mut self) -> usize {
         let records = self.records().await;
         let recorded: BTreeSet<&str> = records.iter().map(|record| record.id.as_str()).collect();
@@ -110,7 +110,7 @@ impl Rig {
         failed.count()
     }
 
-    /// No request was outside the documents, and none did what never may be done.
+    /// Checks that no request was undocumented, and that none did something forbidden.
     pub fn check_traffic(&mut self) {
         for traffic in [self.world.okta.traffic(), self.world.anypoint.traffic()] {
             self.problems.extend(traffic.unexpected());
@@ -136,7 +136,7 @@ impl Rig {
         }
     }
 
-    /// Nobody lost access whom Okta wanted all the time, and every change is in the audit trail.
+    /// Checks that nobody lost access whom Okta always wanted, and that the audit trail has every change.
     pub async fn check_losses_and_audit(&mut self) {
         let writes = self.world.anypoint.traffic().writes();
         let epoch_ms = self.world.anypoint.traffic().started_ms();
@@ -217,7 +217,7 @@ impl Rig {
             .collect()
     }
 
-    /// Everything that was written in Anypoint, for a trace.
+    /// All writes at Anypoint, for a trace.
     pub fn tell_writes(&self) {
         for call in self.world.anypoint.traffic().writes() {
             let mut body = call.body.unwrap_or_default();
@@ -272,7 +272,7 @@ impl Rig {
         }
     }
 
-    /// What every event came to, reconciles of cut-off runs left out.
+    /// The result of every event, without reconciles of cut-off runs.
     pub async fn records(&self) -> Vec<Record> {
         let records = self.world.table.ledger.records(&Filter::default()).await;
         records

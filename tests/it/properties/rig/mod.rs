@@ -1,5 +1,4 @@
-//! Plays a history: both simulators, one table, two receivers with a worker each, a clock that can be
-//! moved.
+//! Plays a history: both simulators, one table, two receivers with a worker each, and a movable clock.
 
 mod findings;
 mod okta;
@@ -44,10 +43,10 @@ const NONE_THERE: &str = "linked accounts is in the organization; nothing was ch
 /// The owner of the organization at Anypoint.
 pub const OWNER: &str = "owner";
 
-/// A delivery that is over.
+/// A finished delivery.
 struct Landed {
     events: Vec<LogEvent>,
-    /// `None` when it was cut off.
+    /// `None` if it was cut off.
     status: Option<u64>,
 }
 
@@ -66,20 +65,20 @@ pub struct Rig {
     teams_ever_linked: BTreeSet<String>,
     account_emails: BTreeMap<String, String>,
     faults: Faults,
-    /// What Okta wanted, and whose everything ever was.
+    /// What Okta wanted, and every owner of every object.
     wanted: Wanted,
     owners_ever: BTreeMap<String, BTreeSet<String>>,
     groups_ever: BTreeMap<String, BTreeSet<String>>,
     operator: Operator,
     policy: Policy,
-    /// The uuids of the events that were taken, and when the last event that was sent had happened.
+    /// The uuids of the accepted events, and the time of the last sent event.
     taken: BTreeSet<String>,
     last_sent_ms: i64,
     pub counts: Counts,
     pub problems: Vec<String>,
     tmp_names: u32,
     racing: bool,
-    /// The deployed binaries, and their turn under way, where a history goes through them.
+    /// The deployed binaries and their current turn, if the history runs through them.
     lambdas: Option<Arc<Lambdas>>,
     turn: Option<JoinHandle<()>>,
 }
@@ -97,7 +96,7 @@ impl Rig {
             let mut anypoint = world.anypoint();
             anypoint.member_read_lag = history.lag;
             anypoint.foreign_usernames.insert("taken".to_owned());
-            // An organization has its owner, whom nothing here touches.
+            // An organization has its owner, whom no step touches.
             anypoint
                 .add_user(OWNER, "Olga", "Owner", "owner@example.org")
                 .unwrap();
@@ -157,12 +156,12 @@ impl Rig {
             }
             self.watch().await;
             self.take_turns().await;
-            // Deliveries under way get a chance to run between two steps.
+            // Running deliveries get time between two steps.
             tokio::task::yield_now().await;
         }
     }
 
-    /// `None` when the step had nothing to act on, or was refused.
+    /// `None` if the step had no object, or was refused.
     async fn take(&mut self, step: &Step) -> Option<()> {
         match step {
             Step::Deliver {
@@ -181,8 +180,8 @@ impl Rig {
                     self.land().await;
                 }
                 if !self.racing {
-                    // A team may change hands between two deliveries; whoever takes it over reads its
-                    // members as they were when it was given away, not as they were before.
+                    // A team may change its owner between two deliveries. The new owner reads the members at the handover, not older
+                    // ones.
                     self.world.anypoint().let_reads_catch_up();
                 }
                 Some(())
@@ -248,7 +247,7 @@ impl Rig {
         (!drawn.is_empty()).then_some(drawn)
     }
 
-    /// Sends events in some deliveries at once.
+    /// Sends events in several concurrent deliveries.
     fn deliver(
         &mut self,
         events: Vec<LogEvent>,
@@ -265,7 +264,7 @@ impl Rig {
             }
             self.send(at, events.to_vec(), crash);
             if twice && both {
-                // Okta's retry meets the other process while the first is still at it.
+                // Okta's retry reaches the other process while the first still works.
                 self.send(1 - at, events.to_vec(), None);
                 self.counts.doubled += events.len();
             } else if twice {
@@ -290,7 +289,7 @@ impl Rig {
             });
             return;
         }
-        // The binaries are killed at their calls instead.
+        // For the binaries, the traps kill them at their calls instead.
         self.counts.cut_off += usize::from(crash.is_some());
         let receiver = match self.operator.receiver() {
             Some(other) => other,
@@ -306,7 +305,7 @@ impl Rig {
             let answered = answer(&receiver, event);
             let status = match crash {
                 None => Some(answered.await),
-                // A process that is gone: its work stops at whatever await point it is.
+                // As in a killed process, the work stops at its current await point.
                 Some(after) => tokio::time::timeout(after, answered).await.ok(),
             };
             let status = status.and_then(|answer| {
@@ -317,7 +316,7 @@ impl Rig {
         });
     }
 
-    /// Waits for the deliveries under way; what was not accepted is open.
+    /// Waits for the running deliveries. Events that were not accepted stay open.
     async fn land(&mut self) {
         while let Some(landed) = self.in_flight.join_next().await {
             let Landed { events, status } = landed.unwrap();
@@ -335,7 +334,7 @@ impl Rig {
             }
             self.watch().await;
         }
-        // What was under way, and what was just queued.
+        // The running work, and the messages queued meanwhile.
         for _ in 0..2 {
             self.take_turns().await;
             if let Some(turn) = self.turn.take() {
@@ -361,7 +360,7 @@ impl Rig {
         self.turn = Some(tokio::spawn(lambdas.clone().turn()));
     }
 
-    /// The binaries work off without faults what they took.
+    /// The binaries apply, without faults, the events that they accepted.
     async fn settle(&mut self) {
         if let Some(lambdas) = self.lambdas.clone() {
             lambdas.calm().await;
@@ -369,12 +368,12 @@ impl Rig {
         }
     }
 
-    /// What the binaries find by themselves, in the System Log and on both sides.
+    /// The binaries apply what they find in the System Log and on both sides.
     pub async fn run_schedules(&mut self) {
         if let Some(lambdas) = self.lambdas.clone() {
             let failures = lambdas.run_schedules().await;
             for failure in failures {
-                // Where every linked account was deleted by hand, a reconcile has to stop.
+                // If every linked account was deleted by hand, a reconcile must stop.
                 if !failure.contains(NONE_THERE) || self.any_linked_account_is_there().await {
                     self.problems.push(failure);
                 }
@@ -393,7 +392,7 @@ impl Rig {
     }
 }
 
-/// Whether an event has a subject that the program looks at.
+/// Whether the program looks at the subject of an event.
 fn acts(event: &LogEvent) -> bool {
     HOOK_EVENT_TYPES.contains(&event.event_type.as_str())
 }

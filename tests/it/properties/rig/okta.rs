@@ -121,7 +121,7 @@ impl Rig {
             _ => unreachable!("a step of Okta's"),
         };
         let events = wrote.ok()?;
-        // An event that only the System Log has stands here for catch-up: as an update of the profile.
+        // An event of the System Log alone stands for catch-up. It is sent as a profile update.
         let events = events.into_iter().map(|mut event| {
             if event.event_type == "application.user_membership.change_username" {
                 event.event_type = "application.user_membership.update".to_owned();

@@ -1,5 +1,5 @@
-//! What an operator does in a history: approves what the brake holds, lets changes be planned only, or pauses
-//! them. And the lies that Okta and Anypoint tell meanwhile.
+//! The operator of a history, who approves held changes, starts dry runs and pauses changes. And the lies that Okta and
+//! Anypoint tell meanwhile.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use crate::properties::lies::{Hint, Someone};
 use crate::properties::model::Wish;
 use crate::world::{APP, World};
 
-/// Rounds of approval that have to be enough when all is quiet.
+/// The maximum number of approval rounds at the end.
 const MAX_ROUNDS: usize = 12;
-/// Why people lose access whom the brake counts.
+/// The reasons for lost access that the brake counts.
 const COUNTED: [&str; 2] = [
     "the Okta user is not assigned to the app",
     "the group is not (or no longer) selected by PUSH_GROUPS",
@@ -39,7 +39,7 @@ pub struct Operator {
     writes_before: usize,
     /// Records whose approval may have failed.
     approved: BTreeSet<String>,
-    /// When the brake first did not bind, milliseconds since the epoch.
+    /// When the brake was first off, in milliseconds since the epoch.
     first_passed_ms: Option<i64>,
 }
 
@@ -59,7 +59,7 @@ impl Operator {
         self.changes
     }
 
-    /// Who takes deliveries while changes are not applied.
+    /// The receiver that takes deliveries while changes are not applied.
     pub fn receiver(&self) -> Option<Arc<Receiver>> {
         match self.changes {
             Changes::Apply => None,
@@ -70,8 +70,8 @@ impl Operator {
 }
 
 impl Rig {
-    /// Tells a lie about somebody who is wanted, and makes the program look: before, to have something to
-    /// take away, and while it is told.
+    /// Lies about a wanted person, and makes the program look: once before, so that there is something to lose, and once
+    /// during the lie.
     pub(super) async fn lie(&mut self, step: &LieStep) -> Option<()> {
         let someone = self.someone(step)?;
         self.hint(&someone.hint(step.kind), step.at);
@@ -145,7 +145,7 @@ impl Rig {
         self.send(at % 2, vec![event], None);
     }
 
-    /// Approves what the brake holds. An approval believes what it finds, so Okta says the truth.
+    /// Approves the held changes. An approval counts the first look, so Okta does not lie then.
     pub(super) async fn approve(&mut self, which: Approved) -> Option<()> {
         if self.operator.changes != Changes::Apply {
             return None;
@@ -162,7 +162,7 @@ impl Rig {
         Some(())
     }
 
-    /// What the brake holds, what was held first in front.
+    /// The held changes, the oldest first.
     pub(super) async fn held(&self) -> Vec<Record> {
         let filter = Filter::with_status(Status::Held);
         let mut held = self.world.table.ledger.records(&filter).await.unwrap();
@@ -182,9 +182,9 @@ impl Rig {
         worker.run(&changes, Reason::Approval, deadline).await;
     }
 
-    /// From now on changes are applied, planned only, or not worked on.
+    /// From now on changes are applied, only planned, or paused.
     pub(super) async fn change_to(&mut self, changes: Changes) -> Option<()> {
-        // The binaries have one setting; while they are paused nobody hands them messages.
+        // The binaries have one setting. During a pause they get no messages.
         let is_idle = self.operator.changes == changes
             || (changes == Changes::Report && self.lambdas.is_some());
         if is_idle {
@@ -205,7 +205,7 @@ impl Rig {
         Some(())
     }
 
-    /// Everything that is held is approved, and from now on the brake does not bind.
+    /// Approves all held changes, and lifts the brake from now on.
     pub(super) async fn release(&mut self) {
         // Leases of runs that were cut off end.
         self.let_time_pass();
@@ -243,7 +243,7 @@ impl Rig {
         lift_brake(documents, now_ms, Duration::MAX).await.unwrap();
     }
 
-    /// Until an operator let it pass, no more people lost access than the brake allows.
+    /// Checks that, until an operator approved, no more people lost access than the brake allows.
     async fn check_brake(&mut self) {
         let RemovalLimit::Count(allowed) = self.policy.removals else {
             return;

@@ -1,4 +1,4 @@
-//! The tables and the processes that a history goes through, and their clock.
+//! The tables and the processes of a history, and their clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::schedule::MovedClock;
 use crate::servers;
 use crate::world::{World, process};
 
-/// The time that a delivery has, as in production.
+/// The time limit of a delivery, as in production.
 pub(super) const INLINE_TIME: Duration = Duration::from_millis(2_300);
 
 pub(super) fn memory_table(clock: Arc<MovedClock>) -> Table {
@@ -36,7 +36,7 @@ pub(super) async fn dynamodb_table(clock: Arc<MovedClock>) -> (Table, String) {
     (table, name)
 }
 
-/// A receiver and a worker with connections and a token of their own, on the table of `world`.
+/// A receiver and a worker on the table of `world`, with their own connections and token.
 pub(super) fn second_process(world: &World, changes: Changes) -> (Receiver, Arc<Worker>) {
     let policy = Policy {
         changes,

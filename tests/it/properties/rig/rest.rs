@@ -1,4 +1,4 @@
-//! Brings a history to rest: what is open is sent again, and every subject is looked at.
+//! Brings a history to rest: sends open events again, and looks at every subject.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use rand::seq::SliceRandom as _;
 use super::Rig;
 use super::findings::settled;
 
-/// Rounds of redelivery, and of looks, that have to be enough.
+/// The maximum number of rounds of redelivery, and of looks.
 const MAX_ROUNDS: usize = 12;
 
 impl Rig {
-    /// Faults end; what is open is sent again until nothing is.
+    /// Ends the faults, and sends open events again until none is left.
     pub async fn quiet(&mut self) {
         self.change_to(Changes::Apply).await;
         self.land().await;
@@ -59,8 +59,7 @@ impl Rig {
         self.problems.push(format!("events stay open: {stuck:#?}"));
     }
 
-    /// Looks at every subject, round by round, until a round writes nothing. Gives the records of the
-    /// last round.
+    /// Looks at every subject, round by round, until a round writes nothing. Returns the records of the last round.
     pub async fn looks(&mut self, least: usize) -> HashMap<String, Record> {
         for round in 0.. {
             let writes = self.successful_writes();
@@ -115,7 +114,7 @@ impl Rig {
         records
     }
 
-    /// Moves the clock past every lease and every note about fresh writes.
+    /// Moves the clock past every lease and every memory of fresh writes.
     pub fn let_time_pass(&self) {
         self.clock.advance(Duration::from_secs(120));
     }
