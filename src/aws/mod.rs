@@ -84,7 +84,6 @@ fn behavior() -> BehaviorVersion {
 fn timeouts(limits: Limits) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(limits.connect)
-        .read_timeout(limits.attempt)
         .operation_attempt_timeout(limits.attempt)
         .operation_timeout(limits.operation)
         .build()
