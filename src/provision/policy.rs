@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::attributes::Attributes;
 use super::exclusion::Exclusions;
 use super::names::{TeamNamePolicy, UsernamePolicy};
@@ -75,27 +73,17 @@ impl Default for ConfirmAfter {
     }
 }
 
-/// `CHANGES`: what the worker does with changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Changes {
-    /// They are applied.
-    #[default]
-    Apply,
-    /// The worker looks and plans. It writes nothing at Okta or Anypoint.
-    Report,
-    /// They wait, and none is lost.
-    Pause,
-}
-
-impl Changes {
-    /// The word of the setting.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apply => "apply",
-            Self::Report => "report",
-            Self::Pause => "pause",
-        }
+words! {
+    /// `CHANGES`: what the worker does with changes.
+    #[derive(Default)]
+    pub enum Changes {
+        /// They are applied.
+        #[default]
+        Apply = "apply",
+        /// The worker looks and plans. It writes nothing at Okta or Anypoint.
+        Report = "report",
+        /// They wait, and none is lost.
+        Pause = "pause",
     }
 }
 

@@ -5,26 +5,15 @@ use serde_json::Value;
 
 use crate::failure::{Failure, Side};
 
-/// A task that runs on a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// Reads the System Log for events that no delivery brought.
-    CatchUp,
-    /// Compares both sides as a whole.
-    Reconcile,
-    /// Brings people from Anypoint to Okta.
-    Import,
-}
-
-impl Task {
-    /// The word in events, metrics and document names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CatchUp => "catch_up",
-            Self::Reconcile => "reconcile",
-            Self::Import => "import",
-        }
+words! {
+    /// A task that runs on a schedule.
+    pub enum Task {
+        /// Reads the System Log for events that no delivery brought.
+        CatchUp = "catch_up",
+        /// Compares both sides as a whole.
+        Reconcile = "reconcile",
+        /// Brings people from Anypoint to Okta.
+        Import = "import",
     }
 }
 
