@@ -250,9 +250,7 @@ impl Anypoint {
             let Some(found) = self.members(team, &query, deadline).await? else {
                 break;
             };
-            let unread: Vec<AccountId> = found.ids_unread().collect();
-            let unread = unread.into_iter().map(Member::unread);
-            let found = found.items.into_iter().chain(unread);
+            let found = found.with_unread(Member::unread).into_iter();
             among.extend(found.filter(|member| batch.contains(&member.id)));
         }
         Ok(among)

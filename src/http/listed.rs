@@ -119,6 +119,12 @@ impl<T> Listed<T> {
             .filter_map(|unread| unread.id.parse().ok())
     }
 
+    /// The items, and one more for each id that could not be read.
+    pub(crate) fn with_unread<Id: FromStr>(self, by_id: impl Fn(Id) -> T) -> Vec<T> {
+        let unread: Vec<T> = self.ids_unread().map(by_id).collect();
+        self.items.into_iter().chain(unread).collect()
+    }
+
     /// What is wrong with one of the entries that could not be read.
     pub fn failure_of(&self, unread: &Unread) -> Failure {
         self.failure(&unread.to_string())

@@ -55,15 +55,6 @@ impl Entry for AppUser {
     }
 }
 
-/// Whether an app user counts as assigned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Assignment {
-    /// The user is assigned to the app.
-    Assigned,
-    /// The assignment is only a trace of an earlier one.
-    Ended,
-}
-
 impl AppUser {
     /// The username in the app; `None` when it is empty, or when the answer does not say.
     pub fn username(&self) -> Option<&str> {
@@ -97,13 +88,11 @@ impl AppUser {
 
     /// Whether the user is assigned. Apps with a stored credential keep the app user after the
     /// assignment ended, in one of these states (Okta API, "Application Users: status").
-    pub fn assignment(&self) -> Assignment {
-        match self.status.as_deref() {
-            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED") => {
-                Assignment::Ended
-            }
-            _ => Assignment::Assigned,
-        }
+    pub fn is_assigned(&self) -> bool {
+        !matches!(
+            self.status.as_deref(),
+            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED")
+        )
     }
 }
 
