@@ -12,7 +12,7 @@ use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::{CallError, Listed};
-use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{OktaGroupId, TeamId};
 use crate::okta::{Group, User};
 
 impl SideReader<'_> {
