@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{Mode, Task};
+use super::task::Task;
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, Subject, TeamId};
 use crate::provision::Step;
+use crate::settings::Mode;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! The tasks, and how an invocation names one.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
+use crate::settings::Mode;
 
 words! {
     /// A task that runs on a schedule.
@@ -15,16 +16,6 @@ words! {
         /// Brings people from Anypoint to Okta.
         Import = "import",
     }
-}
-
-/// Whether a run may change anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Only report what would be done.
-    Report,
-    /// Do it.
-    Apply,
 }
 
 /// What an invocation asks for: `{"task":"reconcile","mode":"report"}`. `mode` is optional.

@@ -32,7 +32,6 @@ use super::Scheduler;
 use super::people::People;
 use super::reconcile::{reader::SideReader, unread::Unread};
 use super::summary::{Problem, Summary};
-use super::task::Mode;
 use crate::anypoint::Account;
 use crate::counted::counted;
 use crate::deadline::Deadline;
@@ -41,7 +40,7 @@ use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
 use crate::okta::User;
 use crate::provision::{Step, standing, unread_attributes};
-use crate::settings::ImportMode;
+use crate::settings::{ImportMode, Mode};
 use crate::store::Origin;
 
 use begun::Begun;
