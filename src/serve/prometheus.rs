@@ -114,8 +114,8 @@ impl Totals {
         let mut page = Page::default();
         page.family("build_info", "gauge", "The version that runs.");
         page.line("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        page.family("start_time_seconds", "gauge", "When the program started.");
-        page.line("start_time_seconds", &[], self.started_ms / 1_000);
+        let (help, started_s) = ("When the program started.", self.started_ms / 1_000);
+        page.one("start_time_seconds", "gauge", help, started_s);
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.write(&mut page);
         drop(counted);
@@ -151,19 +151,13 @@ impl Counted {
                 page.metric(&name, *metric, *sum);
             }
         }
-        page.family(
-            "failed_total",
-            "counter",
-            "Events that failed; class permanent: for good.",
-        );
+        let help = "Events that failed; class permanent: for good.";
+        page.family("failed_total", "counter", help);
         for (class, sum) in &self.failed {
             page.line("failed_total", &[("class", class)], sum);
         }
-        page.family(
-            BY_CAUSE,
-            "counter",
-            "Events that failed, by class and cause.",
-        );
+        let help = "Events that failed, by class and cause.";
+        page.family(BY_CAUSE, "counter", help);
         for (metric, sum) in &self.sums {
             if let Metric::Failed(..) = metric {
                 page.metric(BY_CAUSE, *metric, *sum);
@@ -177,17 +171,10 @@ impl Counted {
         let sum = format!("{}.{:03}", self.age_ms / 1_000, self.age_ms % 1_000);
         page.line("age_seconds_sum", &[], sum);
         page.line("age_seconds_count", &[], self.aged);
-        page.family(
-            "http_answers_total",
-            "counter",
-            "Answers to deliveries, by status.",
-        );
+        let (name, help) = ("http_answers_total", "Answers to deliveries, by status.");
+        page.family(name, "counter", help);
         for (status, count) in &self.answers {
-            page.line(
-                "http_answers_total",
-                &[("code", &status.to_string())],
-                count,
-            );
+            page.line(name, &[("code", &status.to_string())], count);
         }
     }
 }
@@ -195,49 +182,19 @@ impl Counted {
 /// Read for each request, so the values exist from the start and are current.
 fn write_door(door: &DoorCounts, page: &mut Page) {
     let connections = &door.connections;
-    let open = u64::try_from(connections.open).unwrap_or(u64::MAX);
-    let places = u64::try_from(connections.max).unwrap_or(u64::MAX);
-    for (name, kind, value, help) in [
-        (
-            "connections",
-            "gauge",
-            open,
-            "Open connections to the hook's address.",
-        ),
-        (
-            "connection_places",
-            "gauge",
-            places,
-            "How many connections the hook's address may have at once.",
-        ),
-        (
-            "evicted_total",
-            "counter",
-            connections.evicted,
-            "Idle connections that were closed for new ones.",
-        ),
-        (
-            "accept_failures_total",
-            "counter",
-            connections.accept_failures,
-            "How often the system did not give a connection: too many open files.",
-        ),
-        (
-            "unreadable_requests_total",
-            "counter",
-            connections.unreadable,
-            "Connections that ended with something that is no HTTP/1 request; answered with 400, 414 or 431.",
-        ),
-        (
-            "refused_total",
-            "counter",
-            door.refused,
-            "Requests without the secret.",
-        ),
-    ] {
-        page.family(name, kind, help);
-        page.line(name, &[], value);
-    }
+    let help = "Open connections to the hook's address.";
+    page.one("connections", "gauge", help, connections.open);
+    let help = "How many connections the hook's address may have at once.";
+    page.one("connection_places", "gauge", help, connections.max);
+    let help = "Idle connections that were closed for new ones.";
+    page.one("evicted_total", "counter", help, connections.evicted);
+    let (failures, unreadable) = (connections.accept_failures, connections.unreadable);
+    let help = "How often the system did not give a connection: too many open files.";
+    page.one("accept_failures_total", "counter", help, failures);
+    let help = "Connections that ended with something that is no HTTP/1 request; answered with 400, 414 or 431.";
+    page.one("unreadable_requests_total", "counter", help, unreadable);
+    let help = "Requests without the secret.";
+    page.one("refused_total", "counter", help, door.refused);
 }
 
 fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
@@ -250,13 +207,9 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
     ];
     let help = "Changes in the queue, by state.";
     page.gauges("queue_messages", help, "state", &by_state);
-    let name = "queue_oldest_age_seconds";
-    page.family(
-        name,
-        "gauge",
-        "The age of the oldest change in the queue; 0 when it is empty.",
-    );
-    page.line(name, &[], queue.oldest_age_ms.unwrap_or(0) / 1_000);
+    let help = "The age of the oldest change in the queue; 0 when it is empty.";
+    let age_s = queue.oldest_age_ms.unwrap_or(0) / 1_000;
+    page.one("queue_oldest_age_seconds", "gauge", help, age_s);
     let by = [
         ("setting", i64::from(paused.by_setting)),
         ("command", i64::from(paused.by_command)),
@@ -272,17 +225,10 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
         ("held", now.events.held),
         ("waiting", now.events.waiting),
     ];
-    page.gauges(
-        "records",
-        "Records of events, by state.",
-        "state",
-        &by_state,
-    );
-    page.family(
-        "links",
-        "gauge",
-        "Links, by kind and by how they came to be.",
-    );
+    let help = "Records of events, by state.";
+    page.gauges("records", help, "state", &by_state);
+    let help = "Links, by kind and by how they came to be.";
+    page.family("links", "gauge", help);
     for link in &now.links {
         let labels = [
             ("kind", link.kind.as_str()),
@@ -356,6 +302,12 @@ impl Page {
             self.0,
             "# HELP {PREFIX}_{name} {help}\n# TYPE {PREFIX}_{name} {kind}\n"
         );
+    }
+
+    /// A family of one line.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.family(name, kind, help);
+        self.line(name, &[], value);
     }
 
     /// A gauge for each value of a label.
