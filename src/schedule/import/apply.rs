@@ -157,11 +157,8 @@ impl Scheduler {
         let end = kept.unwrap_or_else(|lost| Err(lost.into()));
         let audit = done.audit(&lease, self.clock().now_ms());
         audit.iter().for_each(AuditEntry::log);
-        let conclusion = Conclusion {
-            audit,
-            ..Conclusion::default()
-        };
-        self.ports.ledger.conclude(lease, conclusion).await?;
+        let ledger = &*self.ports.ledger;
+        ledger.conclude(lease, Conclusion::auditing(audit)).await?;
         done.is_on_record = true;
         end
     }
