@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
 use crate::ledger::Reason;
 use crate::queue::{Redelivery, pause};
 use crate::telemetry::Metric;
@@ -122,37 +122,11 @@ impl BatchHandler {
         self.worker
             .metrics
             .count(Metric::Received, event.records.len());
-        let rejected = join_all(unreadable.iter().map(|message| self.reject(message)));
-        let (rejected, verdicts) = join(
-            tokio::time::timeout_at(deadline.instant(), rejected),
-            self.worker.run(&changes, Reason::Delivery, deadline),
-        )
-        .await;
-
-        let mut back: Vec<GoesBack<'_>> = Vec::new();
-        match rejected {
-            Ok(rejected) => {
-                for (message, result) in unreadable.into_iter().zip(rejected) {
-                    if let Err(failure) = result {
-                        tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push(GoesBack::grown(
-                            message,
-                            None,
-                            failure.retry_after,
-                            rand::random(),
-                        ));
-                    }
-                }
-            }
-            Err(_) => {
-                tracing::error!("unreadable messages could not be recorded in time");
-                back.extend(
-                    unreadable
-                        .into_iter()
-                        .map(|m| GoesBack::grown(m, None, None, rand::random())),
-                );
-            }
-        }
+        let rejected = unreadable.into_iter();
+        let rejected = join_all(rejected.map(|message| self.reject(message, deadline)));
+        let run = self.worker.run(&changes, Reason::Delivery, deadline);
+        let (rejected, verdicts) = join(rejected, run).await;
+        let mut back: Vec<GoesBack<'_>> = rejected.into_iter().flatten().collect();
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
@@ -182,12 +156,19 @@ impl BatchHandler {
         }
     }
 
-    /// Records an unreadable message as failed for good, under its own id.
-    async fn reject(&self, message: &Message) -> Result<(), Failure> {
+    /// Records an unreadable message as failed for good, under its own id. If that fails, the message goes back.
+    async fn reject<'m>(&self, message: &'m Message, deadline: Deadline) -> Option<GoesBack<'m>> {
         let attribute = |name: &str| message.attributes.get(name).cloned();
         let id = attribute("MessageDeduplicationId").unwrap_or_else(|| message.message_id.clone());
         let subject = attribute("MessageGroupId").unwrap_or_else(|| "unknown".to_owned());
-        self.worker.reject(id, subject).await
+        let rejected = self.worker.reject(id, subject);
+        let failure = match tokio::time::timeout_at(deadline.instant(), rejected).await {
+            Ok(rejected) => rejected.err()?,
+            Err(_) => Failure::retryable(Side::Table, "no answer in time"),
+        };
+        tracing::error!("an unreadable message could not be recorded: {failure}");
+        let pause = failure.retry_after;
+        Some(GoesBack::grown(message, None, pause, rand::random()))
     }
 
     async fn postpone(&self, back: &[GoesBack<'_>]) {
