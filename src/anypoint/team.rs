@@ -7,9 +7,12 @@ use serde_json::json;
 use super::client::Anypoint;
 use crate::deadline::Deadline;
 use crate::http::{
-    Call, CallError, CallErrorKind, Entry, Listed, another_object, if_found, not_as_written,
+    Call, CallError, CallErrorKind, Entry, Listed, another_object, entries, if_found,
+    not_as_written,
 };
 use crate::ids::{AccountId, TeamId};
+
+entries!(Team: "team_id", Member: "id", TeamOfAccount: "team_id");
 
 /// Members in one PATCH or DELETE at the most.
 pub(crate) const MAX_MEMBERS_PER_CALL: usize = 100;
@@ -30,13 +33,6 @@ pub struct Team {
     pub ancestors: Vec<TeamId>,
     #[serde(default)]
     team_type: Option<String>,
-}
-
-impl Entry for Team {
-    const ID: &'static str = "team_id";
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl Team {
@@ -99,12 +95,6 @@ pub struct Member {
     identity_type: Option<String>,
 }
 
-impl Entry for Member {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
 impl Member {
     /// A member of whom only the id could be read.
     pub fn unread(id: AccountId) -> Self {
@@ -130,13 +120,6 @@ pub struct TeamOfAccount {
     pub id: TeamId,
     #[serde(flatten)]
     membership: Membership,
-}
-
-impl Entry for TeamOfAccount {
-    const ID: &'static str = "team_id";
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl TeamOfAccount {

@@ -20,6 +20,21 @@ pub(crate) trait Entry: DeserializeOwned {
     fn id(&self) -> &str;
 }
 
+/// Makes entries of lists of types with a field `id`, each with the name of its attribute.
+macro_rules! entries {
+    ($($entry:ty: $attribute:literal),+) => {
+        $(impl $crate::http::Entry for $entry {
+            const ID: &'static str = $attribute;
+
+            fn id(&self) -> &str {
+                self.id.as_str()
+            }
+        })+
+    };
+}
+
+pub(crate) use entries;
+
 /// An entry that is there and could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {

@@ -10,8 +10,10 @@ use super::group::Group;
 use super::profile::{AttributeName, Profile, Source, non_empty};
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed};
+use crate::http::{CallError, Entry, Listed, entries};
 use crate::ids::{OktaAppId, OktaGroupId, OktaUserId};
+
+entries!(AppUser: "id", AppGroup: "id");
 
 /// The assignment of one user to the app. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -46,12 +48,6 @@ struct Embedded {
 impl std::fmt::Debug for AppUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AppUser({}, {:?})", self.id, self.status)
-    }
-}
-
-impl Entry for AppUser {
-    fn id(&self) -> &str {
-        self.id.as_str()
     }
 }
 
@@ -101,12 +97,6 @@ struct AppGroup {
     id: OktaGroupId,
     #[serde(rename = "_embedded", default)]
     embedded: Option<EmbeddedGroup>,
-}
-
-impl Entry for AppGroup {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 #[derive(Deserialize)]

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, some_text};
+use crate::http::{CallError, Listed, entries, if_found, some_text};
 use crate::ids::{OktaGroupId, OktaUserId};
+
+entries!(Group: "id");
 
 /// An Okta group, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -23,12 +25,6 @@ pub struct Group {
 struct GroupProfile {
     #[serde(deserialize_with = "some_text")]
     name: String,
-}
-
-impl Entry for Group {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl Group {

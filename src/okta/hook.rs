@@ -9,8 +9,10 @@ use url::Url;
 use super::client::Okta;
 use super::hook_filter::{Filtering, HookFilter};
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry};
+use crate::http::{CallError, entries};
 use crate::ids::OktaAppId;
+
+entries!(EventHook: "id");
 
 /// An event hook as Okta has it. The secret is never part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -59,12 +61,6 @@ struct Config {
 struct AuthScheme {
     #[serde(default)]
     key: Option<String>,
-}
-
-impl Entry for EventHook {
-    fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl EventHook {

@@ -5,8 +5,10 @@ use serde::Deserialize;
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry};
+use crate::http::{CallError, entries};
 use crate::ids::OktaAppId;
+
+entries!(App: "id");
 
 /// The app instance. Source of shape: Okta API, "Applications".
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -49,12 +51,6 @@ impl Readable {
             Self::Apps => "okta.apps.read",
             Self::Log => "okta.logs.read",
         }
-    }
-}
-
-impl Entry for App {
-    fn id(&self) -> &str {
-        self.id.as_str()
     }
 }
 
