@@ -41,9 +41,8 @@ pub struct Account {
     pub phone_number: Option<String>,
     #[serde(default, deserialize_with = "if_bool")]
     enabled: Option<bool>,
-    #[serde(default)]
     deleted: Option<bool>,
-    #[serde(rename = "idprovider_id", default)]
+    #[serde(rename = "idprovider_id")]
     identity_provider: Option<String>,
 }
 

@@ -31,7 +31,6 @@ pub struct Team {
     /// The teams above it, root first, parent last; empty for a root team.
     #[serde(default, rename = "ancestor_team_ids")]
     pub ancestors: Vec<TeamId>,
-    #[serde(default)]
     team_type: Option<String>,
 }
 
@@ -68,7 +67,6 @@ enum Kind {
 struct Membership {
     #[serde(rename = "membership_type")]
     kind: Kind,
-    #[serde(default)]
     is_assigned_via_external_groups: Option<bool>,
 }
 
@@ -91,7 +89,6 @@ pub struct Member {
     pub id: AccountId,
     #[serde(flatten)]
     membership: Membership,
-    #[serde(default)]
     identity_type: Option<String>,
 }
 

@@ -21,16 +21,14 @@ pub struct AppUser {
     /// The user's id (`00u…`), not that of the assignment.
     pub id: OktaUserId,
     /// Okta's word for the assignment's state.
-    #[serde(default)]
     pub status: Option<String>,
     /// The sign-in data of this app.
-    #[serde(default)]
     credentials: Option<AppCredentials>,
     /// What the app keeps of the user, as Okta maps it.
     #[serde(default, deserialize_with = "Profile::of_app_user")]
     profile: Profile,
     /// The user itself, when it was asked for with `expand=user`.
-    #[serde(rename = "_embedded", default)]
+    #[serde(rename = "_embedded")]
     embedded: Option<Embedded>,
 }
 
@@ -95,7 +93,7 @@ impl AppUser {
 #[derive(Deserialize)]
 struct AppGroup {
     id: OktaGroupId,
-    #[serde(rename = "_embedded", default)]
+    #[serde(rename = "_embedded")]
     embedded: Option<EmbeddedGroup>,
 }
 

@@ -148,13 +148,9 @@ struct Me {
 #[serde(rename_all = "camelCase")]
 struct ApiToken {
     id: String,
-    #[serde(default)]
     user_id: Option<String>,
-    #[serde(default)]
     client_name: Option<String>,
-    #[serde(default)]
     expires_at: Option<String>,
-    #[serde(default)]
     token_window: Option<String>,
 }
 

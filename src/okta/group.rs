@@ -16,7 +16,7 @@ pub struct Group {
     /// The group's id.
     pub id: OktaGroupId,
     /// `BUILT_IN` for a group that Okta itself manages, such as "Everyone".
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     kind: Option<String>,
     profile: GroupProfile,
 }

@@ -22,11 +22,8 @@ pub struct EventHook {
     pub id: String,
     /// Its display name.
     pub name: String,
-    #[serde(default)]
     description: Option<String>,
-    #[serde(default)]
     status: Option<String>,
-    #[serde(default)]
     verification_status: Option<String>,
     #[serde(default)]
     events: Events,
@@ -38,7 +35,6 @@ struct Events {
     #[serde(default)]
     items: Vec<String>,
     /// Which events of a type are sent; `None` for all.
-    #[serde(default)]
     filter: Option<Value>,
 }
 
@@ -53,13 +49,11 @@ struct Config {
     uri: String,
     #[serde(default)]
     headers: Value,
-    #[serde(default)]
     auth_scheme: Option<AuthScheme>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct AuthScheme {
-    #[serde(default)]
     key: Option<String>,
 }
 

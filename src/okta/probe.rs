@@ -16,16 +16,12 @@ entries!(App: "id");
 pub struct App {
     id: OktaAppId,
     /// The label an administrator gave it.
-    #[serde(default)]
     pub label: Option<String>,
     /// The technical name of its type.
-    #[serde(default)]
     pub name: Option<String>,
     /// `ACTIVE` or `INACTIVE`.
-    #[serde(default)]
     pub status: Option<String>,
     /// How people sign in to it (`SAML_2_0`, `BOOKMARK` …).
-    #[serde(default)]
     pub sign_on_mode: Option<String>,
 }
 
