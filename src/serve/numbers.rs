@@ -5,11 +5,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::options::TASKS;
 use crate::failure::Failure;
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::{Depth, depth};
-use crate::schedule::{CREDENTIAL, NotedCredential};
+use crate::schedule::{CREDENTIAL, NotedCredential, Task};
 
 /// Records by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -62,7 +61,7 @@ impl Numbers {
     /// Reads the numbers.
     pub fn read(connection: &Connection, now_ms: i64) -> rusqlite::Result<Self> {
         let mut reports = Vec::new();
-        for task in TASKS {
+        for task in Task::ALL {
             reports.extend(document(connection, &format!("report#{}", task.as_str()))?);
         }
         Ok(Self {

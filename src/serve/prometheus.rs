@@ -11,38 +11,17 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::failure::{Class, Side};
+use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::Late;
 
 use super::door::DoorCounts;
 use super::numbers::{Numbers, Paused};
-use super::options::TASKS;
 
 /// In front of every name.
 const PREFIX: &str = "okta_anypoint";
 /// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
 const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
-/// Counted from the start on, so that the first one is seen as an increase.
-const FROM_THE_START: [Metric; 18] = [
-    Metric::SideRefuses(Side::Okta),
-    Metric::SideRefuses(Side::Anypoint),
-    Metric::RemovalLate(Late::ALL[0].as_str()),
-    Metric::RemovalLate(Late::ALL[1].as_str()),
-    Metric::RemovalLate(Late::ALL[2].as_str()),
-    Metric::RemovalLate(Late::ALL[3].as_str()),
-    Metric::RemovalLate(Late::ALL[4].as_str()),
-    Metric::Held,
-    Metric::Received,
-    Metric::Duplicate,
-    Metric::Superseded,
-    Metric::Waiting,
-    Metric::RunCompleted("catch_up"),
-    Metric::RunCompleted("reconcile"),
-    Metric::RunCompleted("import"),
-    Metric::RunStopped("catch_up"),
-    Metric::RunStopped("reconcile"),
-    Metric::RunStopped("import"),
-];
 /// Families that have no line before their first reason or action.
 const EMPTY_AT_FIRST: [Metric; 2] = [Metric::Ignored(""), Metric::Applied("")];
 /// Failures by class and cause. Their sum by class is there from the start: an alert sees the first one.
@@ -66,11 +45,28 @@ struct Counted {
     age_ms: u64,
 }
 
+/// Counted from the start on, so that the first one is seen as an increase.
+fn from_the_start() -> impl Iterator<Item = Metric> {
+    let others = [
+        Metric::Held,
+        Metric::Received,
+        Metric::Duplicate,
+        Metric::Superseded,
+        Metric::Waiting,
+    ];
+    let sides = [Side::Okta, Side::Anypoint].map(Metric::SideRefuses);
+    let late = Late::ALL.map(|late| Metric::RemovalLate(late.as_str()));
+    let completed = Task::ALL.map(|task| Metric::RunCompleted(task.as_str()));
+    let stopped = Task::ALL.map(|task| Metric::RunStopped(task.as_str()));
+    let tasks = completed.into_iter().chain(stopped);
+    others.into_iter().chain(sides).chain(late).chain(tasks)
+}
+
 impl Totals {
     /// Totals of `metrics`, from `started_ms` on.
     pub fn new(metrics: Arc<Metrics>, started_ms: i64) -> Self {
-        let sums = FROM_THE_START.map(|metric| (metric, 0)).into();
-        let failed = [Class::Permanent, Class::Retryable].map(|class| (class.as_str(), 0));
+        let sums = from_the_start().map(|metric| (metric, 0)).collect();
+        let failed = Class::ALL.map(|class| (class.as_str(), 0));
         Self {
             metrics,
             started_ms,
@@ -273,7 +269,7 @@ fn write_runs(now: &Numbers, page: &mut Page) {
     for (name, help, value) in families {
         page.family(name, "gauge", help);
         for report in &now.reports {
-            let mut tasks = TASKS.into_iter();
+            let mut tasks = Task::ALL.into_iter();
             let task = tasks.find(|task| report["task"] == task.as_str());
             if let (Some(task), Some(value)) = (task, value(report)) {
                 page.line(name, &[("task", task.as_str())], value);

@@ -189,12 +189,8 @@ fn problems(run: &LastRun) -> String {
 }
 
 /// A task, for people.
-pub fn name(task: Task) -> &'static str {
-    match task {
-        Task::CatchUp => "catch-up",
-        Task::Reconcile => "reconcile",
-        Task::Import => "import",
-    }
+pub fn name(task: Task) -> String {
+    task.as_str().replace('_', "-")
 }
 
 #[cfg(test)]
