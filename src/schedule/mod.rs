@@ -254,10 +254,10 @@ impl Scheduler {
             Err(_) => Metric::RunStopped(task),
         };
         self.metrics.count(metric, 1);
-        summary.log(result);
         if let Err(failure) = self.keep_report(summary).await {
             tracing::error!(task, "could not store the report: {failure}");
         }
+        summary.log(result);
     }
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {
