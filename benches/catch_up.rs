@@ -22,8 +22,8 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::queue::Queue;
-use okta_anypoint::schedule::{RunOutcome, Scheduler, Task};
-use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Task};
+use okta_anypoint::settings::{DeactivationLimit, ImportMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions, OktaSimulator, Target};
 use okta_anypoint::sqlite::Database;
@@ -157,7 +157,7 @@ async fn catch_up(task: CatchUp) -> Found {
     let table = embedded(database);
     let settings = ScheduleSettings {
         import: ImportMode::Off,
-        reconcile: ReconcileMode::Apply,
+        reconcile: Mode::Apply,
         limit: DeactivationLimit::Percent(20.0),
     };
     let tally = Arc::new(Tally::default());

@@ -23,7 +23,7 @@ use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::ledger::{Leased, Memo};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, READS_AT_ONCE, RunOutcome, Scheduler, Task};
-use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::settings::{DeactivationLimit, ImportMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::{AnypointOptions, AnypointSimulator};
 use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::simulator::okta::{OktaOptions, OktaSimulator};
@@ -156,7 +156,7 @@ async fn reconcile(task: Reconcile) -> Found {
     let ports = task.remotes.ports(&table(&task.database));
     let settings = ScheduleSettings {
         import: ImportMode::Off,
-        reconcile: ReconcileMode::Apply,
+        reconcile: Mode::Apply,
         limit: DeactivationLimit::Percent(20.0),
     };
     // CPU time when planning begins and ends.

@@ -4,7 +4,7 @@
 //!
 //! | module | role |
 //! |---|---|
-//! | [`ids`], [`failure`], [`deadline`], [`clock`], `backoff` | the words that everything uses |
+//! | [`ids`], [`failure`], [`deadline`], [`clock`], `backoff`, `words` | the words that everything uses |
 //! | [`event`] | what Okta sends, and which subject it is about; pure |
 //! | [`receiver`] | a request in, its changes made durable, an answer out |
 //! | [`ledger`] | the idempotent claim: one owner at a time works on a change |
@@ -20,6 +20,9 @@
 //! | `simulator` | a stateful Okta and Anypoint, for the demo and for anybody's tests: a crate of its own |
 //!
 //! `docs/architecture.md` says what is guaranteed, and walks each kind of event through these modules.
+
+#[macro_use]
+mod words;
 
 pub mod anypoint;
 pub mod aws;

@@ -18,6 +18,8 @@ use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings, Retention};
 use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
+#[cfg(feature = "local")]
+use crate::{ledger::SqliteLedger, sqlite::Database, store::SqliteStore};
 
 /// The table behind both ports.
 #[derive(Clone)]
@@ -44,6 +46,25 @@ pub fn dynamodb_table(
             DynamoDbLedger::new(client, name, retention.event_days, clock.clone())
                 .keeping_audit(retention.audit_days),
         ),
+        documents: store.clone(),
+        store,
+    }
+}
+
+/// The tables of an embedded database. The claims carry `mark`; see [`SqliteLedger::marked`].
+#[cfg(feature = "local")]
+pub fn sqlite_table(
+    database: &Database,
+    retention: Retention,
+    clock: &Arc<dyn Clock>,
+    mark: &'static str,
+) -> Table {
+    let store = Arc::new(SqliteStore::new(database.clone()));
+    let ledger = SqliteLedger::new(database.clone(), retention.event_days, clock.clone())
+        .keeping_audit(retention.audit_days)
+        .marked(mark);
+    Table {
+        ledger: Arc::new(ledger),
         documents: store.clone(),
         store,
     }

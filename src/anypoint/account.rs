@@ -10,8 +10,10 @@ use super::client::Anypoint;
 use super::team::TeamOfAccount;
 use crate::deadline::Deadline;
 use crate::failure::Class;
-use crate::http::{CallError, Entry, Listed, another_object, if_found, some_text};
+use crate::http::{CallError, Entry, Listed, another_object, entries, if_found, some_text};
 use crate::ids::AccountId;
+
+entries!(Account: "id");
 
 /// The identity provider of native accounts.
 pub(super) const NATIVE: &str = "mulesoft";
@@ -39,9 +41,8 @@ pub struct Account {
     pub phone_number: Option<String>,
     #[serde(default, deserialize_with = "if_bool")]
     enabled: Option<bool>,
-    #[serde(default)]
     deleted: Option<bool>,
-    #[serde(rename = "idprovider_id", default)]
+    #[serde(rename = "idprovider_id")]
     identity_provider: Option<String>,
 }
 
@@ -69,12 +70,6 @@ impl NamedAccount {
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Account({}, enabled: {:?})", self.id, self.enabled)
-    }
-}
-
-impl Entry for Account {
-    fn id(&self) -> &str {
-        self.id.as_str()
     }
 }
 

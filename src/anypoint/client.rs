@@ -166,9 +166,7 @@ impl Anypoint {
         /// As far as it shows that Anypoint itself answers.
         #[derive(Deserialize)]
         struct Found {
-            #[serde(default)]
             id: Option<String>,
-            #[serde(default)]
             name: Option<String>,
         }
         let call = self.get("read the organization", &[]);

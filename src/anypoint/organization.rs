@@ -12,15 +12,11 @@ use crate::http::{CallError, if_found};
 #[serde(rename_all = "camelCase")]
 pub struct Organization {
     /// Its name.
-    #[serde(default)]
     pub name: Option<String>,
-    #[serde(default)]
     is_root: Option<bool>,
-    #[serde(default)]
     parent_organization_ids: Option<Vec<String>>,
-    #[serde(default)]
     is_federated: Option<bool>,
-    #[serde(rename = "idprovider_id", default)]
+    #[serde(rename = "idprovider_id")]
     provider: Option<String>,
 }
 

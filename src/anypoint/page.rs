@@ -24,7 +24,6 @@ const MAX_PAGES_AT_ONCE: usize = 4;
 struct Body<'a> {
     #[serde(borrow)]
     data: &'a RawValue,
-    #[serde(default)]
     total: Option<usize>,
 }
 

@@ -7,9 +7,12 @@ use serde_json::json;
 use super::client::Anypoint;
 use crate::deadline::Deadline;
 use crate::http::{
-    Call, CallError, CallErrorKind, Entry, Listed, another_object, if_found, not_as_written,
+    Call, CallError, CallErrorKind, Entry, Listed, another_object, entries, if_found,
+    not_as_written,
 };
 use crate::ids::{AccountId, TeamId};
+
+entries!(Team: "team_id", Member: "id", TeamOfAccount: "team_id");
 
 /// Members in one PATCH or DELETE at the most.
 pub(crate) const MAX_MEMBERS_PER_CALL: usize = 100;
@@ -28,15 +31,7 @@ pub struct Team {
     /// The teams above it, root first, parent last; empty for a root team.
     #[serde(default, rename = "ancestor_team_ids")]
     pub ancestors: Vec<TeamId>,
-    #[serde(default)]
     team_type: Option<String>,
-}
-
-impl Entry for Team {
-    const ID: &'static str = "team_id";
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl Team {
@@ -72,7 +67,6 @@ enum Kind {
 struct Membership {
     #[serde(rename = "membership_type")]
     kind: Kind,
-    #[serde(default)]
     is_assigned_via_external_groups: Option<bool>,
 }
 
@@ -95,14 +89,7 @@ pub struct Member {
     pub id: AccountId,
     #[serde(flatten)]
     membership: Membership,
-    #[serde(default)]
     identity_type: Option<String>,
-}
-
-impl Entry for Member {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl Member {
@@ -130,13 +117,6 @@ pub struct TeamOfAccount {
     pub id: TeamId,
     #[serde(flatten)]
     membership: Membership,
-}
-
-impl Entry for TeamOfAccount {
-    const ID: &'static str = "team_id";
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl TeamOfAccount {
@@ -250,9 +230,7 @@ impl Anypoint {
             let Some(found) = self.members(team, &query, deadline).await? else {
                 break;
             };
-            let unread: Vec<AccountId> = found.ids_unread().collect();
-            let unread = unread.into_iter().map(Member::unread);
-            let found = found.items.into_iter().chain(unread);
+            let found = found.with_unread(Member::unread).into_iter();
             among.extend(found.filter(|member| batch.contains(&member.id)));
         }
         Ok(among)

@@ -35,9 +35,8 @@ async fn run() -> Result<(), Error> {
     let follow_ups = queue.clone().map(|queue| queue as Arc<dyn Queue>);
     let redelivery = queue.map(|queue| queue as Arc<dyn Redelivery>);
     let metrics = Arc::new(Metrics::for_lambda("provision"));
-    let (ledger, clock) = (ports.ledger.clone(), ports.clock.clone());
     let worker = Worker::new(ports, follow_ups, metrics.clone(), Pace::QUEUED);
-    let handler = BatchHandler::new(worker, ledger, redelivery, clock, metrics.clone());
+    let handler = BatchHandler::new(worker, redelivery);
 
     let expected = "a batch of SQS messages";
     lambda::answer_events(expected, &metrics, async |batch: SqsEvent, deadline| {

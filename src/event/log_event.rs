@@ -15,31 +15,19 @@ use super::change::Change;
 use super::types::{SubjectRule, rule_for_log};
 use crate::ids::{ActorId, EventUuid, OktaAppId, OktaGroupId, OktaUserId, Subject};
 
-/// Why an event is acknowledged and not acted upon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Ignored {
-    /// It is no event, or lacks a usable id or type.
-    Malformed,
-    /// Its type does not concern us.
-    OtherType,
-    /// The action it reports did not succeed.
-    NotSuccessful,
-    /// It is about another app.
-    OtherApp,
-    /// It names no user or group with a usable id.
-    NoSubject,
-}
-
-impl Ignored {
-    /// The word used in metrics and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::OtherType => "other_type",
-            Self::NotSuccessful => "not_successful",
-            Self::OtherApp => "other_app",
-            Self::NoSubject => "no_subject",
-        }
+words! {
+    /// Why an event is acknowledged and not acted upon.
+    pub enum Ignored {
+        /// It is no event, or lacks a usable id or type.
+        Malformed = "malformed",
+        /// Its type does not concern us.
+        OtherType = "other_type",
+        /// The action it reports did not succeed.
+        NotSuccessful = "not_successful",
+        /// It is about another app.
+        OtherApp = "other_app",
+        /// It names no user or group with a usable id.
+        NoSubject = "no_subject",
     }
 }
 

@@ -20,6 +20,21 @@ pub(crate) trait Entry: DeserializeOwned {
     fn id(&self) -> &str;
 }
 
+/// Makes entries of lists of types with a field `id`, each with the name of its attribute.
+macro_rules! entries {
+    ($($entry:ty: $attribute:literal),+) => {
+        $(impl $crate::http::Entry for $entry {
+            const ID: &'static str = $attribute;
+
+            fn id(&self) -> &str {
+                self.id.as_str()
+            }
+        })+
+    };
+}
+
+pub(crate) use entries;
+
 /// An entry that is there and could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unread {
@@ -117,6 +132,12 @@ impl<T> Listed<T> {
         self.unread
             .iter()
             .filter_map(|unread| unread.id.parse().ok())
+    }
+
+    /// The items, and one more for each id that could not be read.
+    pub(crate) fn with_unread<Id: FromStr>(self, by_id: impl Fn(Id) -> T) -> Vec<T> {
+        let unread: Vec<T> = self.ids_unread().map(by_id).collect();
+        self.items.into_iter().chain(unread).collect()
     }
 
     /// What is wrong with one of the entries that could not be read.

@@ -27,7 +27,7 @@ pub use error::{CallError, CallErrorKind};
 pub use finality::Finality;
 pub(crate) use hints::parse_http_date;
 pub(crate) use link::next_link;
-pub(crate) use listed::Entry;
+pub(crate) use listed::{Entry, entries};
 pub use listed::{Extent, Listed, Unread};
 pub(crate) use listed::{Gathering, Page};
 pub use network::{ExtraRoots, Network, NetworkError};

@@ -5,13 +5,14 @@ use futures_util::future::try_join4;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::anypoint::TeamOfAccount;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::http::Listed;
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::ledger::{Record, Status};
-use crate::okta::{AppUser, Assignment, Group};
+use crate::okta::{AppUser, Group};
 use crate::provision::{
     Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Seen, Step, UserView, Wanted,
     unread_attributes,
@@ -158,16 +159,14 @@ async fn explain_user(
         .preview_user(&user, Announced::default(), deadline)
         .await?;
 
-    let assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
+    let app_user = app_user.as_ref();
+    let is_assigned = app_user.is_some_and(AppUser::is_assigned);
     let okta = match &found {
         None => vec![("exists", json!(false))],
         Some(found) => vec![
             ("status", json!(found.status.as_str())),
-            ("assigned", json!(app_user.as_ref().is_some_and(assigned))),
-            (
-                "app username",
-                json!(app_user.as_ref().and_then(AppUser::username)),
-            ),
+            ("assigned", json!(is_assigned)),
+            ("app username", json!(app_user.and_then(AppUser::username))),
             ("groups", groups.iter().flat_map(named_groups).collect()),
         ],
     };
@@ -220,18 +219,13 @@ async fn account_facts(
     let teams = anypoint.list_teams_of_account(id, deadline).await?;
     let all = anypoint.list_teams(deadline).await?.items;
     let owners = ports.store.account_owners(std::slice::from_ref(id)).await?;
-    let teams = teams.iter().flat_map(|listed| {
-        let unread: Vec<TeamId> = listed.ids_unread().collect();
-        listed
-            .items
-            .iter()
-            .map(|team| team.id.clone())
-            .chain(unread)
-    });
+    let teams = teams.map(|listed| listed.with_unread(TeamOfAccount::unread));
     let teams: Vec<Value> = teams
+        .into_iter()
+        .flatten()
         .map(|team| {
-            let name = all.iter().find(|known| known.id == team);
-            json!({"id": team, "name": name.map(|team| &team.name)})
+            let name = all.iter().find(|known| known.id == team.id);
+            json!({"id": team.id, "name": name.map(|team| &team.name)})
         })
         .collect();
     Ok(vec![

@@ -8,7 +8,6 @@ use crate::schedule::{RunOutcome, Summary, Task};
 use crate::store::Documents;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const TASKS: [Task; 3] = [Task::CatchUp, Task::Reconcile, Task::Import];
 
 /// How long ago a task may have begun if its interval is not known. The alert rules use the same times. An import runs
 /// only if an operator asks for one.
@@ -91,7 +90,7 @@ pub async fn last_runs(
     now_ms: i64,
 ) -> Result<Vec<LastRun>, Failure> {
     let mut runs = Vec::new();
-    for task in TASKS {
+    for task in Task::ALL {
         let name = format!("report#{}", task.as_str());
         let found = documents.document(&name).await?;
         let summary = found.and_then(|found| serde_json::from_str(&found.json).ok());

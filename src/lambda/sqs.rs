@@ -14,13 +14,12 @@ use futures_util::future::{join, join_all};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
-use crate::ledger::{Ledger, Reason};
-use crate::queue::{Redelivery, pause, unreadable};
-use crate::telemetry::{Metric, Metrics};
+use crate::failure::{Failure, Side};
+use crate::ledger::Reason;
+use crate::queue::{Redelivery, pause};
+use crate::telemetry::Metric;
 use crate::worker::{Verdict, Worker};
 
 /// A batch of messages. (`aws_lambda_events::sqs` fails the whole batch at one record with a field of another type.)
@@ -95,29 +94,14 @@ struct ItemFailure {
 /// Serves batches.
 pub struct BatchHandler {
     worker: Worker,
-    ledger: Arc<dyn Ledger>,
     redelivery: Option<Arc<dyn Redelivery>>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
 }
 
 impl BatchHandler {
-    /// A handler that gives readable messages to `worker` and records unreadable ones in `ledger`.
-    /// Without `redelivery`, messages that go back wait for the queue's own visibility time-out.
-    pub fn new(
-        worker: Worker,
-        ledger: Arc<dyn Ledger>,
-        redelivery: Option<Arc<dyn Redelivery>>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            worker,
-            ledger,
-            redelivery,
-            clock,
-            metrics,
-        }
+    /// A handler that gives messages to `worker`. Without `redelivery`, messages that go back wait for the queue's own
+    /// visibility time-out.
+    pub fn new(worker: Worker, redelivery: Option<Arc<dyn Redelivery>>) -> Self {
+        Self { worker, redelivery }
     }
 
     /// Works on a batch until `deadline` and says which messages go back. Telling the queue when they come back takes
@@ -135,38 +119,14 @@ impl BatchHandler {
                 None => unreadable.push(message),
             }
         }
-        self.metrics.count(Metric::Received, event.records.len());
-        let rejected = join_all(unreadable.iter().map(|message| self.reject(message)));
-        let (rejected, verdicts) = join(
-            tokio::time::timeout_at(deadline.instant(), rejected),
-            self.worker.run(&changes, Reason::Delivery, deadline),
-        )
-        .await;
-
-        let mut back: Vec<GoesBack<'_>> = Vec::new();
-        match rejected {
-            Ok(rejected) => {
-                for (message, result) in unreadable.into_iter().zip(rejected) {
-                    if let Err(failure) = result {
-                        tracing::error!("an unreadable message could not be recorded: {failure}");
-                        back.push(GoesBack::grown(
-                            message,
-                            None,
-                            failure.retry_after,
-                            rand::random(),
-                        ));
-                    }
-                }
-            }
-            Err(_) => {
-                tracing::error!("unreadable messages could not be recorded in time");
-                back.extend(
-                    unreadable
-                        .into_iter()
-                        .map(|m| GoesBack::grown(m, None, None, rand::random())),
-                );
-            }
-        }
+        self.worker
+            .metrics
+            .count(Metric::Received, event.records.len());
+        let rejected = unreadable.into_iter();
+        let rejected = join_all(rejected.map(|message| self.reject(message, deadline)));
+        let run = self.worker.run(&changes, Reason::Delivery, deadline);
+        let (rejected, verdicts) = join(rejected, run).await;
+        let mut back: Vec<GoesBack<'_>> = rejected.into_iter().flatten().collect();
         for (message, verdict) in readable.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Settled => {}
@@ -196,18 +156,19 @@ impl BatchHandler {
         }
     }
 
-    /// Records an unreadable message as failed for good, under its own id.
-    async fn reject(&self, message: &Message) -> Result<(), Failure> {
+    /// Records an unreadable message as failed for good, under its own id. If that fails, the message goes back.
+    async fn reject<'m>(&self, message: &'m Message, deadline: Deadline) -> Option<GoesBack<'m>> {
         let attribute = |name: &str| message.attributes.get(name).cloned();
-        let (work, failure) = unreadable(
-            attribute("MessageDeduplicationId").unwrap_or_else(|| message.message_id.clone()),
-            attribute("MessageGroupId").unwrap_or_else(|| "unknown".to_owned()),
-            rfc3339(self.clock.now_ms()),
-        );
-        tracing::error!(message = %message.message_id, "{failure}");
-        self.metrics
-            .count(Metric::Failed(failure.class, failure.cause), 1);
-        self.ledger.reject(&work, &failure).await.map(|_| ())
+        let id = attribute("MessageDeduplicationId").unwrap_or_else(|| message.message_id.clone());
+        let subject = attribute("MessageGroupId").unwrap_or_else(|| "unknown".to_owned());
+        let rejected = self.worker.reject(id, subject);
+        let failure = match tokio::time::timeout_at(deadline.instant(), rejected).await {
+            Ok(rejected) => rejected.err()?,
+            Err(_) => Failure::retryable(Side::Table, "no answer in time"),
+        };
+        tracing::error!("an unreadable message could not be recorded: {failure}");
+        let pause = failure.retry_after;
+        Some(GoesBack::grown(message, None, pause, rand::random()))
     }
 
     async fn postpone(&self, back: &[GoesBack<'_>]) {

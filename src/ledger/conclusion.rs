@@ -66,6 +66,14 @@ pub struct Conclusion {
 }
 
 impl Conclusion {
+    /// The end of a run without claims, with these audit entries. The memo stays as it is.
+    pub fn auditing(audit: Vec<AuditEntry>) -> Self {
+        Self {
+            audit,
+            ..Self::default()
+        }
+    }
+
     /// The end of these claims. The memo stays as it is.
     pub fn of(claims: Vec<(Claim, Ending)>) -> Self {
         Self {

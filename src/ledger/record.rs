@@ -1,46 +1,31 @@
 //! The records of events, as people and reports see them.
 
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Class;
 
-/// The state of a record, as the table spells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Claimed, without a result yet.
-    InProgress,
-    /// Done. Final.
-    Done,
-    /// Failed. `error_class` says whether a retry may succeed.
-    Failed,
-    /// Waits for a second look, which is due at `waits_until_ms`.
-    Waiting,
-    /// The brake holds it. An operator's approval, or a later look at the subject, settles it.
-    Held,
-    /// It failed or was held, and a later look at the subject, or an operator, settled it.
-    Resolved,
+words! {
+    /// The state of a record, as the table spells it.
+    pub enum Status {
+        /// Claimed, without a result yet.
+        InProgress = "in_progress",
+        /// Done. Final.
+        Done = "done",
+        /// Failed. `error_class` says whether a retry may succeed.
+        Failed = "failed",
+        /// Waits for a second look, which is due at `waits_until_ms`.
+        Waiting = "waiting",
+        /// The brake holds it. An operator's approval, or a later look at the subject, settles it.
+        Held = "held",
+        /// It failed or was held, and a later look at the subject, or an operator, settled it.
+        Resolved = "resolved",
+    }
 }
 
 impl Status {
-    /// The word in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InProgress => "in_progress",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Waiting => "waiting",
-            Self::Held => "held",
-            Self::Resolved => "resolved",
-        }
-    }
-
     /// The state with that word. `None` for any other word.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
-        Self::deserialize(word).ok()
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     /// Whether an operator has to act.

@@ -10,8 +10,10 @@ use super::group::Group;
 use super::profile::{AttributeName, Profile, Source, non_empty};
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed};
+use crate::http::{CallError, Entry, Listed, entries};
 use crate::ids::{OktaAppId, OktaGroupId, OktaUserId};
+
+entries!(AppUser: "id", AppGroup: "id");
 
 /// The assignment of one user to the app. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -19,16 +21,14 @@ pub struct AppUser {
     /// The user's id (`00u…`), not that of the assignment.
     pub id: OktaUserId,
     /// Okta's word for the assignment's state.
-    #[serde(default)]
     pub status: Option<String>,
     /// The sign-in data of this app.
-    #[serde(default)]
     credentials: Option<AppCredentials>,
     /// What the app keeps of the user, as Okta maps it.
     #[serde(default, deserialize_with = "Profile::of_app_user")]
     profile: Profile,
     /// The user itself, when it was asked for with `expand=user`.
-    #[serde(rename = "_embedded", default)]
+    #[serde(rename = "_embedded")]
     embedded: Option<Embedded>,
 }
 
@@ -47,21 +47,6 @@ impl std::fmt::Debug for AppUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "AppUser({}, {:?})", self.id, self.status)
     }
-}
-
-impl Entry for AppUser {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
-}
-
-/// Whether an app user counts as assigned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Assignment {
-    /// The user is assigned to the app.
-    Assigned,
-    /// The assignment is only a trace of an earlier one.
-    Ended,
 }
 
 impl AppUser {
@@ -97,27 +82,19 @@ impl AppUser {
 
     /// Whether the user is assigned. Apps with a stored credential keep the app user after the
     /// assignment ended, in one of these states (Okta API, "Application Users: status").
-    pub fn assignment(&self) -> Assignment {
-        match self.status.as_deref() {
-            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED") => {
-                Assignment::Ended
-            }
-            _ => Assignment::Assigned,
-        }
+    pub fn is_assigned(&self) -> bool {
+        !matches!(
+            self.status.as_deref(),
+            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED")
+        )
     }
 }
 
 #[derive(Deserialize)]
 struct AppGroup {
     id: OktaGroupId,
-    #[serde(rename = "_embedded", default)]
+    #[serde(rename = "_embedded")]
     embedded: Option<EmbeddedGroup>,
-}
-
-impl Entry for AppGroup {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 #[derive(Deserialize)]

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::client::Okta;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
-use crate::http::{CallError, CallErrorKind, Entry};
+use crate::http::{CallError, CallErrorKind, entries};
 use crate::ids::OktaUserId;
+
+entries!(ApiToken: "id");
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// The operator is warned this many days before a credential ends.
@@ -146,20 +148,10 @@ struct Me {
 #[serde(rename_all = "camelCase")]
 struct ApiToken {
     id: String,
-    #[serde(default)]
     user_id: Option<String>,
-    #[serde(default)]
     client_name: Option<String>,
-    #[serde(default)]
     expires_at: Option<String>,
-    #[serde(default)]
     token_window: Option<String>,
-}
-
-impl Entry for ApiToken {
-    fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl ApiToken {

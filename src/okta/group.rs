@@ -5,8 +5,10 @@ use serde::Deserialize;
 use super::client::Okta;
 use super::user::User;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry, Listed, if_found, some_text};
+use crate::http::{CallError, Listed, entries, if_found, some_text};
 use crate::ids::{OktaGroupId, OktaUserId};
+
+entries!(Group: "id");
 
 /// An Okta group, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,7 +16,7 @@ pub struct Group {
     /// The group's id.
     pub id: OktaGroupId,
     /// `BUILT_IN` for a group that Okta itself manages, such as "Everyone".
-    #[serde(rename = "type", default)]
+    #[serde(rename = "type")]
     kind: Option<String>,
     profile: GroupProfile,
 }
@@ -23,12 +25,6 @@ pub struct Group {
 struct GroupProfile {
     #[serde(deserialize_with = "some_text")]
     name: String,
-}
-
-impl Entry for Group {
-    fn id(&self) -> &str {
-        self.id.as_str()
-    }
 }
 
 impl Group {

@@ -9,8 +9,10 @@ use url::Url;
 use super::client::Okta;
 use super::hook_filter::{Filtering, HookFilter};
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry};
+use crate::http::{CallError, entries};
 use crate::ids::OktaAppId;
+
+entries!(EventHook: "id");
 
 /// An event hook as Okta has it. The secret is never part of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -20,11 +22,8 @@ pub struct EventHook {
     pub id: String,
     /// Its display name.
     pub name: String,
-    #[serde(default)]
     description: Option<String>,
-    #[serde(default)]
     status: Option<String>,
-    #[serde(default)]
     verification_status: Option<String>,
     #[serde(default)]
     events: Events,
@@ -36,7 +35,6 @@ struct Events {
     #[serde(default)]
     items: Vec<String>,
     /// Which events of a type are sent; `None` for all.
-    #[serde(default)]
     filter: Option<Value>,
 }
 
@@ -51,20 +49,12 @@ struct Config {
     uri: String,
     #[serde(default)]
     headers: Value,
-    #[serde(default)]
     auth_scheme: Option<AuthScheme>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct AuthScheme {
-    #[serde(default)]
     key: Option<String>,
-}
-
-impl Entry for EventHook {
-    fn id(&self) -> &str {
-        &self.id
-    }
 }
 
 impl EventHook {

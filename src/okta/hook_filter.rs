@@ -52,13 +52,11 @@ struct Filter {
 #[derive(Deserialize)]
 struct Mapped {
     event: String,
-    #[serde(default)]
     condition: Option<Condition>,
 }
 
 #[derive(Deserialize)]
 struct Condition {
-    #[serde(default)]
     expression: Option<String>,
 }
 

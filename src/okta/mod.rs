@@ -18,7 +18,7 @@ mod probe;
 mod profile;
 mod user;
 
-pub use app::{AppUser, Assignment};
+pub use app::AppUser;
 pub use auth::{BadKey, Credentials, PrivateKey, Scopes};
 pub use client::Okta;
 pub use credential::{CredentialLife, Outlook, RENEWAL, TokenLife};

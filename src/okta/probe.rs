@@ -5,8 +5,10 @@ use serde::Deserialize;
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Entry};
+use crate::http::{CallError, entries};
 use crate::ids::OktaAppId;
+
+entries!(App: "id");
 
 /// The app instance. Source of shape: Okta API, "Applications".
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,16 +16,12 @@ use crate::ids::OktaAppId;
 pub struct App {
     id: OktaAppId,
     /// The label an administrator gave it.
-    #[serde(default)]
     pub label: Option<String>,
     /// The technical name of its type.
-    #[serde(default)]
     pub name: Option<String>,
     /// `ACTIVE` or `INACTIVE`.
-    #[serde(default)]
     pub status: Option<String>,
     /// How people sign in to it (`SAML_2_0`, `BOOKMARK` …).
-    #[serde(default)]
     pub sign_on_mode: Option<String>,
 }
 
@@ -49,12 +47,6 @@ impl Readable {
             Self::Apps => "okta.apps.read",
             Self::Log => "okta.logs.read",
         }
-    }
-}
-
-impl Entry for App {
-    fn id(&self) -> &str {
-        self.id.as_str()
     }
 }
 

@@ -7,8 +7,10 @@ use serde_json::json;
 use super::client::Okta;
 use super::profile::{Profile, Source};
 use crate::deadline::Deadline;
-use crate::http::{Call, CallError, Entry, another_object, not_as_written};
+use crate::http::{Call, CallError, Entry, another_object, entries, not_as_written};
 use crate::ids::OktaUserId;
+
+entries!(User: "id");
 
 /// Where a user stands in Okta.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,12 +59,6 @@ pub struct User {
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "User({}, {})", self.id, self.status.as_str())
-    }
-}
-
-impl Entry for User {
-    fn id(&self) -> &str {
-        self.id.as_str()
     }
 }
 

@@ -5,30 +5,19 @@ use std::collections::BTreeMap;
 use crate::failure::{Cause, Failure, Side};
 use crate::okta::{AppUser, Profile, Source, User};
 
-/// An attribute of an account that follows Okta.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum AccountField {
-    /// First name.
-    FirstName,
-    /// Last name.
-    LastName,
-    /// Phone number.
-    Phone,
+words! {
+    /// An attribute of an account that follows Okta.
+    pub enum AccountField {
+        /// First name.
+        FirstName = "first_name",
+        /// Last name.
+        LastName = "last_name",
+        /// Phone number.
+        Phone = "phone",
+    }
 }
 
 impl AccountField {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::FirstName, Self::LastName, Self::Phone];
-
-    /// The word in `ATTRIBUTES`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
-            Self::Phone => "phone",
-        }
-    }
-
     /// The attributes of the user's own profile that serve as the default, in this order.
     const fn base(self) -> &'static [&'static str] {
         match self {

@@ -3,24 +3,28 @@
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
 
-/// `USERNAME_POLICY`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UsernamePolicy {
-    /// The app username must be valid in Anypoint as it is.
-    #[default]
-    Strict,
-    /// Invalid characters become `_`.
-    Sanitize,
+words! {
+    /// `USERNAME_POLICY`.
+    #[derive(Default)]
+    pub enum UsernamePolicy {
+        /// The app username must be valid in Anypoint as it is.
+        #[default]
+        Strict = "strict",
+        /// Invalid characters become `_`.
+        Sanitize = "sanitize",
+    }
 }
 
-/// `TEAM_NAME_POLICY`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TeamNamePolicy {
-    /// Characters that Anypoint refuses become `-`.
-    #[default]
-    Sanitize,
-    /// The group's name must be valid as it is.
-    Strict,
+words! {
+    /// `TEAM_NAME_POLICY`.
+    #[derive(Default)]
+    pub enum TeamNamePolicy {
+        /// Characters that Anypoint refuses become `-`.
+        #[default]
+        Sanitize = "sanitize",
+        /// The group's name must be valid as it is.
+        Strict = "strict",
+    }
 }
 
 /// The shortest username that Anypoint accepts ("Managing your account": at least three characters;

@@ -4,55 +4,61 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::attributes::Attributes;
 use super::exclusion::Exclusions;
 use super::names::{TeamNamePolicy, UsernamePolicy};
 use super::selection::GroupSelection;
 
-/// `ADOPT`: when an account with the wanted username exists and is not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Adopt {
-    /// Adopt it if the e-mail address agrees, ignoring case.
-    #[default]
-    UsernameAndEmail,
-    /// Adopt it always.
-    Username,
-    /// Never adopt.
-    Never,
+words! {
+    /// `ADOPT`: when an account with the wanted username exists and is not ours.
+    #[derive(Default)]
+    pub enum Adopt {
+        /// Adopt it if the e-mail address agrees, ignoring case.
+        #[default]
+        UsernameAndEmail = "username_and_email",
+        /// Adopt it always.
+        Username = "username",
+        /// Never adopt.
+        Never = "never",
+    }
 }
 
-/// `SUSPENDED_USERS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SuspendedUsers {
-    /// Disable the account while the Okta user is suspended.
-    #[default]
-    Deactivate,
-    /// Leave the account as it is for an active user.
-    Keep,
+words! {
+    /// `SUSPENDED_USERS`.
+    #[derive(Default)]
+    pub enum SuspendedUsers {
+        /// Disable the account while the Okta user is suspended.
+        #[default]
+        Deactivate = "deactivate",
+        /// Leave the account as it is for an active user.
+        Keep = "keep",
+    }
 }
 
-/// `TEAM_REMOVAL`: when a pushed group is deleted or leaves the selection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TeamRemoval {
-    /// Take the pushed members out, keep the team.
-    #[default]
-    Empty,
-    /// Leave the team and its members.
-    Keep,
-    /// Delete the team.
-    Delete,
+words! {
+    /// `TEAM_REMOVAL`: when a pushed group is deleted or leaves the selection.
+    #[derive(Default)]
+    pub enum TeamRemoval {
+        /// Take the pushed members out, keep the team.
+        #[default]
+        Empty = "empty",
+        /// Leave the team and its members.
+        Keep = "keep",
+        /// Delete the team.
+        Delete = "delete",
+    }
 }
 
-/// `RESET_EMAIL`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ResetEmail {
-    /// Ask for a reset mail after creating an account.
-    #[default]
-    Send,
-    /// Do not.
-    Skip,
+words! {
+    /// `RESET_EMAIL`.
+    #[derive(Default)]
+    pub enum ResetEmail {
+        /// Ask for a reset mail after creating an account.
+        #[default]
+        Send = "true",
+        /// Do not.
+        Skip = "false",
+    }
 }
 
 /// Who decides about the names of imported accounts (`IMPORT_MODE`).
@@ -75,27 +81,17 @@ impl Default for ConfirmAfter {
     }
 }
 
-/// `CHANGES`: what the worker does with changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Changes {
-    /// They are applied.
-    #[default]
-    Apply,
-    /// The worker looks and plans. It writes nothing at Okta or Anypoint.
-    Report,
-    /// They wait, and none is lost.
-    Pause,
-}
-
-impl Changes {
-    /// The word of the setting.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Apply => "apply",
-            Self::Report => "report",
-            Self::Pause => "pause",
-        }
+words! {
+    /// `CHANGES`: what the worker does with changes.
+    #[derive(Default)]
+    pub enum Changes {
+        /// They are applied.
+        #[default]
+        Apply = "apply",
+        /// The worker looks and plans. It writes nothing at Okta or Anypoint.
+        Report = "report",
+        /// They wait, and none is lost.
+        Pause = "pause",
     }
 }
 

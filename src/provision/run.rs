@@ -97,11 +97,7 @@ impl<'a> Run<'a> {
             why: Some(why.clone()),
             ..AuditEntry::new(&lease, applied.action, now_ms)
         });
-        let audit = interrupted.into_iter().chain(done).collect();
-        let conclusion = Conclusion {
-            audit,
-            ..Conclusion::default()
-        };
+        let conclusion = Conclusion::auditing(interrupted.into_iter().chain(done).collect());
         ports.ledger.conclude(lease, conclusion).await?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::evidence::Finding;
 use super::policy::{Policy, SuspendedUsers};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::AccountId;
-use crate::okta::{AppUser, Assignment, User, UserStatus};
+use crate::okta::{AppUser, User, UserStatus};
 use crate::store::UserLink;
 
 /// The person an account is for. Its `Debug` form shows no personal data.
@@ -99,9 +99,9 @@ pub(crate) fn standing(
         }
         UserStatus::Suspended | UserStatus::Live(_) => {}
     }
-    match app_user.map(AppUser::assignment) {
-        Some(Assignment::Assigned) => Ok(()),
-        Some(Assignment::Ended) => Err(Unwanted::AssignmentEnded),
+    match app_user.map(AppUser::is_assigned) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Unwanted::AssignmentEnded),
         None => Err(Unwanted::NotAssigned),
     }
 }

@@ -14,8 +14,7 @@ use async_trait::async_trait;
 
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::{Failure, Side};
-use crate::ledger::Work;
+use crate::failure::Failure;
 
 pub use pause::pause;
 #[cfg(feature = "local")]
@@ -23,25 +22,6 @@ pub use sqlite::{DeadLetters, Depth, Received, SqliteQueue, Taken, Unreadable};
 #[cfg(feature = "local")]
 pub(crate) use sqlite::{dead_letters, depth};
 pub use sqs::SqsQueue;
-
-/// The record of an unreadable message, which lets it leave its queue. `id` and `subject` are those that the queue knows.
-/// `received` (RFC 3339) replaces the time of publication.
-pub fn unreadable(id: String, subject: String, received: String) -> (Work, Failure) {
-    let work = Work {
-        id,
-        kind: "unreadable".to_owned(),
-        subject,
-        published: received,
-        actor: None,
-        reason: None,
-    };
-    let failure = Failure::permanent(
-        Side::Queue,
-        "this program did not write the message.",
-        "Find out which program writes to the queue, and push the user or group that the message was about.",
-    );
-    (work, failure)
-}
 
 /// Makes changes durable.
 #[async_trait]

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::Queue;
@@ -73,18 +74,18 @@ pub struct Taken {
 }
 
 /// How full the queue is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Depth {
     /// Messages that wait, postponed ones included.
-    pub waiting: u64,
+    pub waiting: i64,
     /// Of these, the postponed ones.
-    pub postponed: u64,
+    pub postponed: i64,
     /// Messages in flight.
-    pub in_flight: u64,
+    pub in_flight: i64,
     /// Dead letters.
-    pub dead: u64,
-    /// How long ago the oldest message that is not a dead letter was sent.
-    pub oldest_age: Option<Duration>,
+    pub dead: i64,
+    /// How long ago the oldest message that is not a dead letter was sent, in milliseconds.
+    pub oldest_age_ms: Option<i64>,
 }
 
 impl SqliteQueue {
@@ -187,13 +188,10 @@ pub(crate) fn dead_letters(connection: &Connection) -> rusqlite::Result<DeadLett
 
 /// How full the queue is. Does not read messages that only wait.
 pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<Depth> {
-    let count = |sql: &str| {
-        let count = connection
-            .prepare_cached(sql)?
-            .query_row([now_ms], |row| row.get(0));
-        count.map(i64::unsigned_abs)
+    let count = |sql: &str| -> rusqlite::Result<i64> {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_row([now_ms], |row| row.get(0))
     };
-    let live = live(connection)?.unsigned_abs();
     let in_flight = count(
         "SELECT COUNT(*) FROM messages INDEXED BY messages_out \
          WHERE dead = 0 AND postponed = 0 AND receipt IS NOT NULL AND visible_at_ms > ?1",
@@ -204,8 +202,7 @@ pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<De
     )?;
     let dead = connection
         .prepare_cached("SELECT COUNT(*) FROM messages WHERE dead = 1")?
-        .query_row([], |row| row.get(0))
-        .map(i64::unsigned_abs)?;
+        .query_row([], |row| row.get(0))?;
     let oldest: Option<i64> = connection
         .prepare_cached(
             "SELECT sent_at_ms FROM messages NOT INDEXED WHERE dead = 0 ORDER BY seq LIMIT 1",
@@ -213,14 +210,11 @@ pub(crate) fn depth(connection: &Connection, now_ms: i64) -> rusqlite::Result<De
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(Depth {
-        waiting: live.saturating_sub(in_flight),
+        waiting: (live(connection)? - in_flight).max(0),
         postponed,
         in_flight,
         dead,
-        oldest_age: oldest.map(|sent_at_ms| {
-            let age = now_ms.saturating_sub(sent_at_ms).max(0);
-            Duration::from_millis(age.unsigned_abs())
-        }),
+        oldest_age_ms: oldest.map(|sent_at_ms| now_ms.saturating_sub(sent_at_ms).max(0)),
     })
 }
 

@@ -37,7 +37,6 @@ use url::Url;
 
 use super::Scheduler;
 use super::summary::{Problem, RunOutcome, Summary};
-use super::task::Mode;
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::event::{Change, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
@@ -45,6 +44,7 @@ use crate::failure::{Cause, Class, Failure, Side};
 use crate::ids::EventUuid;
 use crate::ledger::Status;
 use crate::okta::LogPage;
+use crate::settings::Mode;
 use crate::store::Stored;
 
 const CURSOR: &str = "cursor#catch_up";

@@ -30,15 +30,16 @@ use crate::ledger::{Conclusion, Lease, Leased, while_kept};
 use crate::okta::{Okta, Scopes};
 use crate::provision::{Changes, Ports, paused_since};
 use crate::queue::Queue;
-use crate::settings::{ImportMode, ReconcileMode, ScheduleSettings};
+use crate::settings::{ImportMode, ScheduleSettings};
 use crate::store::{Documents, Store, overwrite};
 use crate::telemetry::{Metric, Metrics};
 
 pub use crate::provision::Step;
+pub use crate::settings::Mode;
 pub use credential::{CREDENTIAL, NotedCredential};
 pub use reconcile::READS_AT_ONCE;
 pub use summary::{Difference, Problem, RunOutcome, Summary};
-pub use task::{Invocation, Mode, Task};
+pub use task::{Invocation, Task};
 
 /// The time that a run keeps for its report and its lease.
 const WRAP_UP: Duration = Duration::from_secs(2);
@@ -224,7 +225,7 @@ impl Scheduler {
     fn mode(&self, task: Task, asked: Option<Mode>) -> Mode {
         let may = match task {
             Task::CatchUp => true,
-            Task::Reconcile => self.settings.reconcile == ReconcileMode::Apply,
+            Task::Reconcile => self.settings.reconcile == Mode::Apply,
             Task::Import => matches!(self.settings.import, ImportMode::Link | ImportMode::Create),
         };
         if self.is_shadow() && task != Task::CatchUp {
@@ -253,10 +254,10 @@ impl Scheduler {
             Err(_) => Metric::RunStopped(task),
         };
         self.metrics.count(metric, 1);
-        summary.log(result);
         if let Err(failure) = self.keep_report(summary).await {
             tracing::error!(task, "could not store the report: {failure}");
         }
+        summary.log(result);
     }
 
     async fn keep_report(&self, summary: &Summary) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use crate::anypoint::Account;
 use crate::failure::{Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId};
-use crate::okta::{AppUser, Assignment, User};
+use crate::okta::{AppUser, User};
 use crate::provision::Policy;
 use crate::store::UserLink;
 
@@ -70,9 +70,9 @@ impl People {
         if unread.extent(&[List::AppUsers]) == Extent::Incomplete {
             return Ok(());
         }
-        let is_anybody_assigned = self.app_users.values().any(|app_user| {
-            app_user.assignment() == Assignment::Assigned && !self.is_excluded(&app_user.id, policy)
-        });
+        let mut app_users = self.app_users.values();
+        let is_anybody_assigned = app_users
+            .any(|app_user| app_user.is_assigned() && !self.is_excluded(&app_user.id, policy));
         let enabled = links
             .iter()
             .filter(|(user, _)| !unread.users.contains_key(*user))

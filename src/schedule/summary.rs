@@ -7,24 +7,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{Mode, Task};
+use super::task::Task;
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, Subject, TeamId};
 use crate::provision::Step;
+use crate::settings::Mode;
 
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RunOutcome {
-    /// Everything was done.
-    Completed,
-    /// The time was up. The next run does the rest.
-    Continues,
-    /// Nothing was done, because another run of the task is at work or changes are paused.
-    Skipped,
-    /// A limit or an unreadable source stopped it, and `message` says which. In report mode, the same would stop an
-    /// apply.
-    Stopped,
+words! {
+    /// How a run ended.
+    pub enum RunOutcome {
+        /// Everything was done.
+        Completed = "completed",
+        /// The time was up. The next run does the rest.
+        Continues = "continues",
+        /// Nothing was done, because another run of the task is at work or changes are paused.
+        Skipped = "skipped",
+        /// A limit or an unreadable source stopped it, and `message` says which. In report mode, the same would stop an
+        /// apply.
+        Stopped = "stopped",
+    }
 }
 
 /// An object in which both sides differ.
@@ -158,8 +159,8 @@ impl Summary {
             ($level:ident, $message:expr) => {
                 tracing::$level!(
                     task,
-                    mode = word(self.mode).as_deref(),
-                    outcome = word(self.outcome).as_deref(),
+                    mode = self.mode.as_str(),
+                    outcome = self.outcome.as_str(),
                     took_ms = self.took_ms,
                     reason = self.message.as_deref(),
                     events = count("events"),
@@ -227,12 +228,6 @@ impl Summary {
             ..*self
         }
     }
-}
-
-/// The word that stands for a value in reports.
-fn word(value: impl Serialize) -> Option<String> {
-    let value = serde_json::to_value(value).ok()?;
-    value.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]

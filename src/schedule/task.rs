@@ -1,41 +1,21 @@
 //! The tasks, and how an invocation names one.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::failure::{Failure, Side};
+use crate::settings::Mode;
 
-/// A task that runs on a schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// Reads the System Log for events that no delivery brought.
-    CatchUp,
-    /// Compares both sides as a whole.
-    Reconcile,
-    /// Brings people from Anypoint to Okta.
-    Import,
-}
-
-impl Task {
-    /// The word in events, metrics and document names.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CatchUp => "catch_up",
-            Self::Reconcile => "reconcile",
-            Self::Import => "import",
-        }
+words! {
+    /// A task that runs on a schedule.
+    pub enum Task {
+        /// Reads the System Log for events that no delivery brought.
+        CatchUp = "catch_up",
+        /// Compares both sides as a whole.
+        Reconcile = "reconcile",
+        /// Brings people from Anypoint to Okta.
+        Import = "import",
     }
-}
-
-/// Whether a run may change anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Only report what would be done.
-    Report,
-    /// Do it.
-    Apply,
 }
 
 /// What an invocation asks for: `{"task":"reconcile","mode":"report"}`. `mode` is optional.

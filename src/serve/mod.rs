@@ -43,7 +43,6 @@ use tower::{ServiceBuilder, service_fn};
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
-use crate::ledger::{Ledger, SqliteLedger};
 use crate::provision::{Ports, note_changes};
 use crate::queue::{Queue, SqliteQueue};
 use crate::receiver::{Answer, Deliveries, Gate, Gated};
@@ -139,16 +138,7 @@ impl Ready {
         let database = Database::open_locked(&options.data, lock)?;
 
         let kept = settings.engine.retention;
-        let ledger = SqliteLedger::new(database.clone(), kept.event_days, clock.clone())
-            .keeping_audit(kept.audit_days)
-            .marked(MARK);
-        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
-        let store = Arc::new(SqliteStore::new(database.clone()));
-        let table = Table {
-            ledger: ledger.clone(),
-            documents: store.clone(),
-            store,
-        };
+        let table = wiring::sqlite_table(&database, kept, &clock, MARK);
         note_changes(&*table.documents, settings.engine.policy.changes).await?;
         overwrite(&*table.documents, DECIDING, &options.deciding).await?;
         let queue = queue(&database, &clock);
@@ -198,14 +188,16 @@ impl Ready {
             None => None,
             Some(address) => {
                 let reads = database.another()?;
-                let store = Arc::new(SqliteStore::new(reads.clone()));
-                let ledger = SqliteLedger::new(reads.clone(), kept.event_days, clock.clone())
-                    .keeping_audit(kept.audit_days);
+                let Table {
+                    ledger,
+                    store,
+                    documents,
+                } = wiring::sqlite_table(&reads, kept, &clock, "");
                 let page = Status::new(StatusSource {
                     ports: Ports {
-                        ledger: Arc::new(ledger),
-                        documents: store.clone(),
+                        ledger,
                         store,
+                        documents,
                         ..ports.clone()
                     },
                     reads,
@@ -225,15 +217,7 @@ impl Ready {
             status,
             hook,
             door,
-            dispatcher: Dispatcher {
-                queue,
-                worker,
-                ledger,
-                metrics: metrics.clone(),
-                clock: clock.clone(),
-                changes: settings.engine.policy.changes,
-                documents: table.documents.clone(),
-            },
+            dispatcher: Dispatcher { queue, worker },
             database,
             tasks,
             totals,

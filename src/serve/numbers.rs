@@ -5,11 +5,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::options::TASKS;
 use crate::failure::Failure;
 use crate::provision::{Changes, Ports, paused_since};
-use crate::queue::depth;
-use crate::schedule::{CREDENTIAL, NotedCredential};
+use crate::queue::{Depth, depth};
+use crate::schedule::{CREDENTIAL, NotedCredential, Task};
 
 /// Records by state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -28,21 +27,6 @@ pub(crate) struct States {
     pub held: i64,
     /// Looked at once; a second look is due.
     pub waiting: i64,
-}
-
-/// How full the queue is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub(crate) struct Queued {
-    /// Messages that wait, postponed ones included.
-    pub waiting: i64,
-    /// Of these, the postponed ones.
-    pub postponed: i64,
-    /// Messages that are being worked on.
-    pub in_flight: i64,
-    /// Dead letters.
-    pub dead: i64,
-    /// The age of the oldest that is no dead letter.
-    pub oldest_age_ms: Option<i64>,
 }
 
 /// How many links of one kind came to be in one way.
@@ -64,7 +48,7 @@ pub(crate) struct Numbers {
     /// Records by state.
     pub events: States,
     /// The queue.
-    pub queue: Queued,
+    pub queue: Depth,
     /// Links.
     pub links: Vec<LinkCount>,
     /// The last report of each scheduled task.
@@ -77,13 +61,13 @@ impl Numbers {
     /// Reads the numbers.
     pub fn read(connection: &Connection, now_ms: i64) -> rusqlite::Result<Self> {
         let mut reports = Vec::new();
-        for task in TASKS {
+        for task in Task::ALL {
             reports.extend(document(connection, &format!("report#{}", task.as_str()))?);
         }
         Ok(Self {
             at_ms: now_ms,
             events: states(connection)?,
-            queue: queue(connection, now_ms)?,
+            queue: depth(connection, now_ms)?,
             links: link_counts(connection)?,
             reports,
             credential: document(connection, CREDENTIAL)?,
@@ -131,20 +115,6 @@ fn states(connection: &Connection) -> rusqlite::Result<States> {
             })
         },
     )
-}
-
-fn queue(connection: &Connection, now_ms: i64) -> rusqlite::Result<Queued> {
-    let depth = depth(connection, now_ms)?;
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    Ok(Queued {
-        waiting: signed(depth.waiting),
-        postponed: signed(depth.postponed),
-        in_flight: signed(depth.in_flight),
-        dead: signed(depth.dead),
-        oldest_age_ms: depth
-            .oldest_age
-            .map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
-    })
 }
 
 fn link_counts(connection: &Connection) -> rusqlite::Result<Vec<LinkCount>> {

@@ -8,9 +8,6 @@ use std::time::Duration;
 use crate::schedule::Task;
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 
-/// Every task, in the order in which they are shown.
-pub(super) const TASKS: [Task; 3] = [Task::CatchUp, Task::Reconcile, Task::Import];
-
 /// Where to listen and what to work on.
 #[derive(Debug, Clone)]
 pub struct Options {

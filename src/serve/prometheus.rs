@@ -11,38 +11,17 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::failure::{Class, Side};
+use crate::schedule::Task;
 use crate::telemetry::{Metric, Metrics};
 use crate::worker::Late;
 
 use super::door::DoorCounts;
 use super::numbers::{Numbers, Paused};
-use super::options::TASKS;
 
 /// In front of every name.
 const PREFIX: &str = "okta_anypoint";
 /// Upper bounds of the histogram of ages, in seconds. Okta's own delay is seconds to an hour.
 const AGES: [u64; 9] = [1, 5, 15, 60, 300, 900, 3_600, 21_600, 86_400];
-/// Counted from the start on, so that the first one is seen as an increase.
-const FROM_THE_START: [Metric; 18] = [
-    Metric::SideRefuses(Side::Okta),
-    Metric::SideRefuses(Side::Anypoint),
-    Metric::RemovalLate(Late::ALL[0].as_str()),
-    Metric::RemovalLate(Late::ALL[1].as_str()),
-    Metric::RemovalLate(Late::ALL[2].as_str()),
-    Metric::RemovalLate(Late::ALL[3].as_str()),
-    Metric::RemovalLate(Late::ALL[4].as_str()),
-    Metric::Held,
-    Metric::Received,
-    Metric::Duplicate,
-    Metric::Superseded,
-    Metric::Waiting,
-    Metric::RunCompleted("catch_up"),
-    Metric::RunCompleted("reconcile"),
-    Metric::RunCompleted("import"),
-    Metric::RunStopped("catch_up"),
-    Metric::RunStopped("reconcile"),
-    Metric::RunStopped("import"),
-];
 /// Families that have no line before their first reason or action.
 const EMPTY_AT_FIRST: [Metric; 2] = [Metric::Ignored(""), Metric::Applied("")];
 /// Failures by class and cause. Their sum by class is there from the start: an alert sees the first one.
@@ -66,11 +45,28 @@ struct Counted {
     age_ms: u64,
 }
 
+/// Counted from the start on, so that the first one is seen as an increase.
+fn from_the_start() -> impl Iterator<Item = Metric> {
+    let others = [
+        Metric::Held,
+        Metric::Received,
+        Metric::Duplicate,
+        Metric::Superseded,
+        Metric::Waiting,
+    ];
+    let sides = [Side::Okta, Side::Anypoint].map(Metric::SideRefuses);
+    let late = Late::ALL.map(|late| Metric::RemovalLate(late.as_str()));
+    let completed = Task::ALL.map(|task| Metric::RunCompleted(task.as_str()));
+    let stopped = Task::ALL.map(|task| Metric::RunStopped(task.as_str()));
+    let tasks = completed.into_iter().chain(stopped);
+    others.into_iter().chain(sides).chain(late).chain(tasks)
+}
+
 impl Totals {
     /// Totals of `metrics`, from `started_ms` on.
     pub fn new(metrics: Arc<Metrics>, started_ms: i64) -> Self {
-        let sums = FROM_THE_START.map(|metric| (metric, 0)).into();
-        let failed = [Class::Permanent, Class::Retryable].map(|class| (class.as_str(), 0));
+        let sums = from_the_start().map(|metric| (metric, 0)).collect();
+        let failed = Class::ALL.map(|class| (class.as_str(), 0));
         Self {
             metrics,
             started_ms,
@@ -114,8 +110,8 @@ impl Totals {
         let mut page = Page::default();
         page.family("build_info", "gauge", "The version that runs.");
         page.line("build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        page.family("start_time_seconds", "gauge", "When the program started.");
-        page.line("start_time_seconds", &[], self.started_ms / 1_000);
+        let (help, started_s) = ("When the program started.", self.started_ms / 1_000);
+        page.one("start_time_seconds", "gauge", help, started_s);
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.write(&mut page);
         drop(counted);
@@ -151,19 +147,13 @@ impl Counted {
                 page.metric(&name, *metric, *sum);
             }
         }
-        page.family(
-            "failed_total",
-            "counter",
-            "Events that failed; class permanent: for good.",
-        );
+        let help = "Events that failed; class permanent: for good.";
+        page.family("failed_total", "counter", help);
         for (class, sum) in &self.failed {
             page.line("failed_total", &[("class", class)], sum);
         }
-        page.family(
-            BY_CAUSE,
-            "counter",
-            "Events that failed, by class and cause.",
-        );
+        let help = "Events that failed, by class and cause.";
+        page.family(BY_CAUSE, "counter", help);
         for (metric, sum) in &self.sums {
             if let Metric::Failed(..) = metric {
                 page.metric(BY_CAUSE, *metric, *sum);
@@ -177,17 +167,10 @@ impl Counted {
         let sum = format!("{}.{:03}", self.age_ms / 1_000, self.age_ms % 1_000);
         page.line("age_seconds_sum", &[], sum);
         page.line("age_seconds_count", &[], self.aged);
-        page.family(
-            "http_answers_total",
-            "counter",
-            "Answers to deliveries, by status.",
-        );
+        let (name, help) = ("http_answers_total", "Answers to deliveries, by status.");
+        page.family(name, "counter", help);
         for (status, count) in &self.answers {
-            page.line(
-                "http_answers_total",
-                &[("code", &status.to_string())],
-                count,
-            );
+            page.line(name, &[("code", &status.to_string())], count);
         }
     }
 }
@@ -195,49 +178,19 @@ impl Counted {
 /// Read for each request, so the values exist from the start and are current.
 fn write_door(door: &DoorCounts, page: &mut Page) {
     let connections = &door.connections;
-    let open = u64::try_from(connections.open).unwrap_or(u64::MAX);
-    let places = u64::try_from(connections.max).unwrap_or(u64::MAX);
-    for (name, kind, value, help) in [
-        (
-            "connections",
-            "gauge",
-            open,
-            "Open connections to the hook's address.",
-        ),
-        (
-            "connection_places",
-            "gauge",
-            places,
-            "How many connections the hook's address may have at once.",
-        ),
-        (
-            "evicted_total",
-            "counter",
-            connections.evicted,
-            "Idle connections that were closed for new ones.",
-        ),
-        (
-            "accept_failures_total",
-            "counter",
-            connections.accept_failures,
-            "How often the system did not give a connection: too many open files.",
-        ),
-        (
-            "unreadable_requests_total",
-            "counter",
-            connections.unreadable,
-            "Connections that ended with something that is no HTTP/1 request; answered with 400, 414 or 431.",
-        ),
-        (
-            "refused_total",
-            "counter",
-            door.refused,
-            "Requests without the secret.",
-        ),
-    ] {
-        page.family(name, kind, help);
-        page.line(name, &[], value);
-    }
+    let help = "Open connections to the hook's address.";
+    page.one("connections", "gauge", help, connections.open);
+    let help = "How many connections the hook's address may have at once.";
+    page.one("connection_places", "gauge", help, connections.max);
+    let help = "Idle connections that were closed for new ones.";
+    page.one("evicted_total", "counter", help, connections.evicted);
+    let (failures, unreadable) = (connections.accept_failures, connections.unreadable);
+    let help = "How often the system did not give a connection: too many open files.";
+    page.one("accept_failures_total", "counter", help, failures);
+    let help = "Connections that ended with something that is no HTTP/1 request; answered with 400, 414 or 431.";
+    page.one("unreadable_requests_total", "counter", help, unreadable);
+    let help = "Requests without the secret.";
+    page.one("refused_total", "counter", help, door.refused);
 }
 
 fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
@@ -250,13 +203,9 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
     ];
     let help = "Changes in the queue, by state.";
     page.gauges("queue_messages", help, "state", &by_state);
-    let name = "queue_oldest_age_seconds";
-    page.family(
-        name,
-        "gauge",
-        "The age of the oldest change in the queue; 0 when it is empty.",
-    );
-    page.line(name, &[], queue.oldest_age_ms.unwrap_or(0) / 1_000);
+    let help = "The age of the oldest change in the queue; 0 when it is empty.";
+    let age_s = queue.oldest_age_ms.unwrap_or(0) / 1_000;
+    page.one("queue_oldest_age_seconds", "gauge", help, age_s);
     let by = [
         ("setting", i64::from(paused.by_setting)),
         ("command", i64::from(paused.by_command)),
@@ -272,17 +221,10 @@ fn write_numbers(now: &Numbers, paused: Paused, page: &mut Page) {
         ("held", now.events.held),
         ("waiting", now.events.waiting),
     ];
-    page.gauges(
-        "records",
-        "Records of events, by state.",
-        "state",
-        &by_state,
-    );
-    page.family(
-        "links",
-        "gauge",
-        "Links, by kind and by how they came to be.",
-    );
+    let help = "Records of events, by state.";
+    page.gauges("records", help, "state", &by_state);
+    let help = "Links, by kind and by how they came to be.";
+    page.family("links", "gauge", help);
     for link in &now.links {
         let labels = [
             ("kind", link.kind.as_str()),
@@ -327,7 +269,7 @@ fn write_runs(now: &Numbers, page: &mut Page) {
     for (name, help, value) in families {
         page.family(name, "gauge", help);
         for report in &now.reports {
-            let mut tasks = TASKS.into_iter();
+            let mut tasks = Task::ALL.into_iter();
             let task = tasks.find(|task| report["task"] == task.as_str());
             if let (Some(task), Some(value)) = (task, value(report)) {
                 page.line(name, &[("task", task.as_str())], value);
@@ -356,6 +298,12 @@ impl Page {
             self.0,
             "# HELP {PREFIX}_{name} {help}\n# TYPE {PREFIX}_{name} {kind}\n"
         );
+    }
+
+    /// A family of one line.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl std::fmt::Display) {
+        self.family(name, kind, help);
+        self.line(name, &[], value);
     }
 
     /// A gauge for each value of a label.

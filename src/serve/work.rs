@@ -11,15 +11,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::stopped;
-use crate::clock::{Clock, rfc3339};
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
-use crate::ledger::{Ledger, Reason, Status};
+use crate::ledger::{Reason, Status};
 use crate::provision::{Changes, paused_since};
-use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause, unreadable};
-use crate::store::Documents;
-use crate::telemetry::{Metric, Metrics};
+use crate::queue::{Received, Redelivery as _, SqliteQueue, Unreadable, pause};
 use crate::worker::{Pace, Verdict, Worker};
 
 /// One look at a subject may take this long. The next one does the rest.
@@ -41,13 +38,6 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 pub(crate) struct Dispatcher {
     pub queue: SqliteQueue,
     pub worker: Arc<Worker>,
-    pub ledger: Arc<dyn Ledger>,
-    pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
-    /// Whether changes are worked on.
-    pub changes: Changes,
-    /// Where an operator's pause is noted.
-    pub documents: Arc<dyn Documents>,
 }
 
 impl Dispatcher {
@@ -58,7 +48,7 @@ impl Dispatcher {
         let mut trouble = None;
         let mut steps = Steps::default();
         while !*stop.borrow() {
-            if steps.went_back(self.clock.now_ms()) {
+            if steps.went_back(self.worker.ports.clock.now_ms()) {
                 self.cut_times().await;
             }
             let free = Pace::QUEUED
@@ -79,7 +69,7 @@ impl Dispatcher {
                 }
                 continue;
             }
-            let taken_ms = self.clock.now_ms();
+            let taken_ms = self.worker.ports.clock.now_ms();
             let pause = match self
                 .queue
                 .receive_subjects(free, MAX_EVENTS_PER_LOOK, VISIBILITY)
@@ -137,8 +127,9 @@ impl Dispatcher {
 impl Dispatcher {
     /// Whether messages wait. The read of the queue reports a file that cannot be read.
     async fn is_paused(&self) -> bool {
-        self.changes == Changes::Pause
-            || matches!(paused_since(&*self.documents).await, Ok(Some(_)))
+        let ports = &self.worker.ports;
+        ports.policy.changes == Changes::Pause
+            || matches!(paused_since(&*ports.documents).await, Ok(Some(_)))
     }
 
     /// After the clock went back, shortens the times of messages that would stay hidden for too long.
@@ -177,7 +168,7 @@ impl Dispatcher {
     /// counts that, and a change that waits for a second look has not failed.
     async fn failed_last(&self, change: &Change) -> bool {
         let work = change.work();
-        match self.ledger.record_of(&work).await {
+        match self.worker.ports.ledger.record_of(&work).await {
             Ok(record) => record.is_some_and(|record| record.status == Status::Failed),
             Err(failure) => {
                 tracing::error!(event = %work.id, "could not read the record of a message: {failure}");
@@ -188,15 +179,8 @@ impl Dispatcher {
 
     /// Records an unreadable message as failed for good, and takes it off the queue.
     async fn reject(&self, message: Unreadable) {
-        let now = rfc3339(self.clock.now_ms());
-        let (work, failure) = unreadable(message.uuid, message.subject, now);
-        tracing::error!(event = %work.id, subject = %work.subject, "{failure}");
-        match self.ledger.reject(&work, &failure).await {
-            Ok(_) => {
-                self.metrics
-                    .count(Metric::Failed(failure.class, failure.cause), 1);
-                comes_back(self.queue.delete_all(vec![message.receipt]).await);
-            }
+        match self.worker.reject(message.uuid, message.subject).await {
+            Ok(()) => comes_back(self.queue.delete_all(vec![message.receipt]).await),
             Err(unrecorded) => {
                 tracing::error!("an unreadable message could not be recorded: {unrecorded}");
                 let delay = pause(

@@ -76,28 +76,32 @@ pub struct RemoteSettings {
     pub connected_app: Renewable<ConnectedApp>,
 }
 
-/// What an import may do (`IMPORT_MODE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ImportMode {
-    /// Nothing.
-    Off,
-    /// Only say what it would do.
-    #[default]
-    Report,
-    /// Pair users that exist on both sides.
-    Link,
-    /// Also create missing Okta users, and bring profile changes back.
-    Create,
+words! {
+    /// What an import may do (`IMPORT_MODE`).
+    #[derive(Default)]
+    pub enum ImportMode {
+        /// Only say what it would do.
+        #[default]
+        Report = "report",
+        /// Nothing.
+        Off = "off",
+        /// Pair users that exist on both sides.
+        Link = "link",
+        /// Also create missing Okta users, and bring profile changes back.
+        Create = "create",
+    }
 }
 
-/// Whether a reconcile acts (`RECONCILE_MODE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReconcileMode {
-    /// Only say what it would do.
-    Report,
-    /// Put what differs on the queue.
-    #[default]
-    Apply,
+words! {
+    /// Whether a scheduled task may change anything (`RECONCILE_MODE`, of a reconcile).
+    #[derive(Default)]
+    pub enum Mode {
+        /// Do it.
+        #[default]
+        Apply = "apply",
+        /// Only say what would be done.
+        Report = "report",
+    }
 }
 
 /// How many users a reconcile may deactivate or take out of teams (`MAX_DEACTIVATIONS`).
@@ -125,7 +129,7 @@ pub struct ScheduleSettings {
     /// `IMPORT_MODE`.
     pub import: ImportMode,
     /// `RECONCILE_MODE`.
-    pub reconcile: ReconcileMode,
+    pub reconcile: Mode,
     /// `MAX_DEACTIVATIONS`.
     pub limit: DeactivationLimit,
 }
@@ -181,7 +185,7 @@ pub fn deciding(reader: &Reader<'_>) -> BTreeMap<String, String> {
 
 /// Reads what becomes of changes (`CHANGES`).
 pub fn changes(reader: &mut Reader<'_>) -> Option<Changes> {
-    parse::changes(reader)
+    reader.choice("CHANGES", &Changes::WORDS)
 }
 
 /// Reads the app whose assignments and events count (`OKTA_APP_ID`).
@@ -323,13 +327,7 @@ impl ScheduleSettings {
     /// Reads what the scheduled tasks may do.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let import = parse::import_mode(reader);
-        let reconcile = reader.choice(
-            "RECONCILE_MODE",
-            &[
-                ("apply", ReconcileMode::Apply),
-                ("report", ReconcileMode::Report),
-            ],
-        );
+        let reconcile = reader.choice("RECONCILE_MODE", &Mode::WORDS);
         let limit = reader.with_default("MAX_DEACTIVATIONS", parse::LIMIT, "20%", parse::limit);
         Some(Self {
             import: import?,

@@ -8,7 +8,6 @@ use url::{Host, Url};
 
 use super::reader::Reader;
 use super::{DeactivationLimit, ImportMode};
-use crate::provision::Changes;
 use crate::secrets::{self, HOOK_SECRET};
 
 pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
@@ -106,24 +105,5 @@ pub(super) fn percent(text: &str) -> Option<f64> {
 }
 
 pub(super) fn import_mode(reader: &mut Reader<'_>) -> Option<ImportMode> {
-    reader.choice(
-        "IMPORT_MODE",
-        &[
-            ("report", ImportMode::Report),
-            ("off", ImportMode::Off),
-            ("link", ImportMode::Link),
-            ("create", ImportMode::Create),
-        ],
-    )
-}
-
-pub(super) fn changes(reader: &mut Reader<'_>) -> Option<Changes> {
-    reader.choice(
-        "CHANGES",
-        &[
-            ("apply", Changes::Apply),
-            ("report", Changes::Report),
-            ("pause", Changes::Pause),
-        ],
-    )
+    reader.choice("IMPORT_MODE", &ImportMode::WORDS)
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::ImportMode;
-use super::parse::{changes, import_mode, percent};
+use super::parse::{import_mode, percent};
 use super::reader::Reader;
+use super::{ImportMode, changes};
 use crate::provision::{
     AccountField, Adopt, Attributes, ConfirmAfter, ExcludedGroups, ExcludedUsers, Exclusions,
     GroupSelection, ImportedNames, Policy, RemovalLimit, ResetEmail, SuspendedUsers,
@@ -12,48 +12,13 @@ use crate::provision::{
 };
 
 pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
-    let usernames = reader.choice(
-        "USERNAME_POLICY",
-        &[
-            ("strict", UsernamePolicy::Strict),
-            ("sanitize", UsernamePolicy::Sanitize),
-        ],
-    );
-    let adopt = reader.choice(
-        "ADOPT",
-        &[
-            ("username_and_email", Adopt::UsernameAndEmail),
-            ("username", Adopt::Username),
-            ("never", Adopt::Never),
-        ],
-    );
-    let suspended = reader.choice(
-        "SUSPENDED_USERS",
-        &[
-            ("deactivate", SuspendedUsers::Deactivate),
-            ("keep", SuspendedUsers::Keep),
-        ],
-    );
+    let usernames = reader.choice("USERNAME_POLICY", &UsernamePolicy::WORDS);
+    let adopt = reader.choice("ADOPT", &Adopt::WORDS);
+    let suspended = reader.choice("SUSPENDED_USERS", &SuspendedUsers::WORDS);
     let groups = reader.with_default("PUSH_GROUPS", GROUPS, "assigned", groups);
-    let team_names = reader.choice(
-        "TEAM_NAME_POLICY",
-        &[
-            ("sanitize", TeamNamePolicy::Sanitize),
-            ("strict", TeamNamePolicy::Strict),
-        ],
-    );
-    let team_removal = reader.choice(
-        "TEAM_REMOVAL",
-        &[
-            ("empty", TeamRemoval::Empty),
-            ("keep", TeamRemoval::Keep),
-            ("delete", TeamRemoval::Delete),
-        ],
-    );
-    let reset_email = reader.choice(
-        "RESET_EMAIL",
-        &[("true", ResetEmail::Send), ("false", ResetEmail::Skip)],
-    );
+    let team_names = reader.choice("TEAM_NAME_POLICY", &TeamNamePolicy::WORDS);
+    let team_removal = reader.choice("TEAM_REMOVAL", &TeamRemoval::WORDS);
+    let reset_email = reader.choice("RESET_EMAIL", &ResetEmail::WORDS);
     let confirm = reader.with_default("CONFIRM_SECONDS", CONFIRM, "15", confirm);
     let changes = changes(reader);
     let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);

@@ -38,7 +38,7 @@ fn defaults_are_those_of_the_documentation() {
     );
     let schedule = read(&complete(), ScheduleSettings::read).unwrap();
     assert_eq!(schedule.import, ImportMode::Report);
-    assert_eq!(schedule.reconcile, ReconcileMode::Apply);
+    assert_eq!(schedule.reconcile, Mode::Apply);
     assert_eq!(schedule.limit, DeactivationLimit::Percent(20.0));
     let hook = read(&complete(), HookSettings::read).unwrap();
     assert_eq!(hook.header, "authorization");

@@ -12,25 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::file::{self, Rights};
 use crate::failure::{Failure, Side};
 
-/// What happened to an open file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// There is no longer a file with that name.
-    Deleted,
-    /// Another file has its name.
-    Replaced,
-    /// A part of it is missing.
-    Truncated,
-}
-
-impl Loss {
-    /// What happened, as one word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Replaced => "replaced",
-            Self::Truncated => "truncated",
-        }
+words! {
+    /// What happened to an open file.
+    pub enum Loss {
+        /// There is no longer a file with that name.
+        Deleted = "deleted",
+        /// Another file has its name.
+        Replaced = "replaced",
+        /// A part of it is missing.
+        Truncated = "truncated",
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt;
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnRefusal;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::de::DeserializeOwned;
@@ -113,21 +114,19 @@ impl DynamoDbStore {
         )
     }
 
-    /// Writes an item unless there is one with its key.
-    async fn put_if_absent(&self, item: Item) -> Result<(), Failure> {
-        let sent = self
-            .table
-            .client
-            .put_item()
-            .table_name(&self.table.name)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(()),
+    fn put(&self) -> PutItemFluentBuilder {
+        let put = self.table.client.put_item().table_name(&self.table.name);
+        put.return_values_on_condition_check_failure(OnRefusal::AllOld)
+    }
+
+    /// The item for which the condition of a put does not hold; `None`: it is written.
+    async fn refused(&self, put: PutItemFluentBuilder) -> Result<Option<Item>, Failure> {
+        match put.send().await {
+            Ok(_) => Ok(None),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                    Ok(Some(refusal.item.clone().unwrap_or_default()))
+                }
                 _ => Err(explain(self.table.target("dynamodb:PutItem"), &error)),
             },
         }
@@ -202,7 +201,7 @@ impl Store for DynamoDbStore {
             under_lease(&self.table, lease, &memo).or_stop()?,
             self.table
                 .put(item)
-                .condition_expression("attribute_not_exists(pk)")
+                .condition_expression(ABSENT)
                 .or_leave_out()?,
         ];
         match self.table.transact(writes).await? {
@@ -296,9 +295,11 @@ impl Store for DynamoDbStore {
             .await?;
         stream::iter(wanted)
             .filter(|(pk, _)| std::future::ready(!there.contains_key(pk)))
-            .map(|(_, item)| self.put_if_absent(item))
+            .map(|(_, item)| {
+                self.refused(self.put().set_item(Some(item)).condition_expression(ABSENT))
+            })
             .buffer_unordered(REPAIRS_AT_ONCE)
-            .try_collect::<()>()
+            .try_for_each(|_| std::future::ready(Ok(())))
             .await
     }
 }
@@ -312,39 +313,22 @@ impl Documents for DynamoDbStore {
     async fn put_document(&self, name: &str, json: &str, expected: u64) -> Result<Stored, Failure> {
         // Tells a repetition by the SDK, after a lost first answer, from another writer.
         let writer = uuid::Uuid::new_v4().to_string();
-        let mut put = self
-            .table
-            .client
-            .put_item()
-            .table_name(&self.table.name)
+        let put = self
+            .put()
             .item("pk", text(format!("document#{name}")))
             .item("json", text(json))
             .item("version", number(expected + 1))
-            .item("writer", text(&writer))
-            .return_values_on_condition_check_failure(OnRefusal::AllOld);
-        put = if expected == 0 {
-            put.condition_expression("attribute_not_exists(pk)")
-        } else {
-            put.condition_expression("version = :expected")
-                .expression_attribute_values(":expected", number(expected))
+            .item("writer", text(&writer));
+        let put = match expected {
+            0 => put.condition_expression(ABSENT),
+            _ => put
+                .condition_expression("version = :expected")
+                .expression_attribute_values(":expected", number(expected)),
         };
-        match put.send().await {
-            Ok(_) => Ok(Stored::Written),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
-                    let by = refusal
-                        .item
-                        .as_ref()
-                        .and_then(|item| string(item, "writer"));
-                    Ok(if by == Some(&writer) {
-                        Stored::Written
-                    } else {
-                        Stored::Conflict
-                    })
-                }
-                _ => Err(explain(self.table.target("dynamodb:PutItem"), &error)),
-            },
-        }
+        Ok(match self.refused(put).await? {
+            Some(item) if string(&item, "writer") != Some(&writer) => Stored::Conflict,
+            _ => Stored::Written,
+        })
     }
 
     async fn count_removals(
@@ -360,6 +344,7 @@ impl Documents for DynamoDbStore {
     }
 }
 
+const ABSENT: &str = "attribute_not_exists(pk)";
 const CURRENT: &str = "current";
 const FORMER: &str = "former";
 

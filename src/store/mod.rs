@@ -35,51 +35,33 @@ pub use memory::{FreshWrite, Intent, LastWrite, Memory};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteStore;
 
-/// How a link came to be (`origin` in the table).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// This program created the Anypoint object.
-    Created,
-    /// The Anypoint object existed, and this program adopted it.
-    Adopted,
-    /// An import paired or created the Okta user.
-    Imported,
-}
-
-impl Origin {
-    /// The word in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Adopted => "adopted",
-            Self::Imported => "imported",
-        }
+words! {
+    /// How a link came to be (`origin` in the table).
+    pub enum Origin {
+        /// This program created the Anypoint object.
+        Created = "created",
+        /// The Anypoint object existed, and this program adopted it.
+        Adopted = "adopted",
+        /// An import paired or created the Okta user.
+        Imported = "imported",
     }
 }
 
-/// Whether the owner of a created account has been sent the password reset mail (`reset_mail` in the
-/// table, left out when nothing is owed).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResetMail {
-    /// No mail is owed. It was asked for, or this program did not create the account.
-    #[default]
-    Settled,
-    /// The account was disabled before the mail was asked for, or Anypoint refused the mail. It follows when the account
-    /// is enabled.
-    Owed,
+words! {
+    /// Whether the owner of a created account has been sent the password reset mail (`reset_mail` in the
+    /// table, left out when nothing is owed).
+    #[derive(Default)]
+    pub enum ResetMail {
+        /// No mail is owed. It was asked for, or this program did not create the account.
+        #[default]
+        Settled = "settled",
+        /// The account was disabled before the mail was asked for, or Anypoint refused the mail. It follows when the account
+        /// is enabled.
+        Owed = "owed",
+    }
 }
 
 impl ResetMail {
-    /// The word in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Settled => "settled",
-            Self::Owed => "owed",
-        }
-    }
-
     fn is_settled(&self) -> bool {
         *self == Self::Settled
     }

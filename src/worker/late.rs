@@ -14,43 +14,23 @@ use crate::telemetry::{Metric, Metrics};
 /// more than a quarter of an hour after the event.
 const MIN_LATE_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// Why a removal is late.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Late {
-    /// It waits for a second look, or for another run.
-    Waiting,
-    /// Answers contradict each other.
-    Contradiction,
-    /// A side refuses the credentials or the rights.
-    Refused,
-    /// The brake holds it.
-    Held,
-    /// It fails for another reason.
-    Failing,
+words! {
+    /// Why a removal is late.
+    pub(crate) enum Late {
+        /// It waits for a second look, or for another run.
+        Waiting = "waiting",
+        /// Answers contradict each other.
+        Contradiction = "contradiction",
+        /// A side refuses the credentials or the rights.
+        Refused = "refused",
+        /// The brake holds it.
+        Held = "held",
+        /// It fails for another reason.
+        Failing = "failing",
+    }
 }
 
 impl Late {
-    /// Every reason.
-    #[cfg(feature = "local")]
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Waiting,
-        Self::Contradiction,
-        Self::Refused,
-        Self::Held,
-        Self::Failing,
-    ];
-
-    /// The word used in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Contradiction => "contradiction",
-            Self::Refused => "refused",
-            Self::Held => "held",
-            Self::Failing => "failing",
-        }
-    }
-
     /// Why a look with this end leaves its changes open. `None`: they are done, or failed for good.
     pub(super) fn of(state: &EndState) -> Option<Self> {
         match state {

@@ -36,9 +36,10 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join, join_all};
 use futures_util::{FutureExt, StreamExt, stream};
 
+use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::event::Change;
-use crate::failure::Failure;
+use crate::failure::{Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::ledger::{ClaimOutcome, Leased, Reason, SUBJECT_WAIT, Work, lease_within};
 use crate::provision::{Changes, Ports, Provisioner, SecondLook, Shadow};
@@ -144,10 +145,10 @@ const PAUSED_FOR: Duration = Duration::from_secs(600);
 
 /// Works on changes.
 pub struct Worker {
-    ports: Ports,
+    pub(crate) ports: Ports,
     provisioner: Provisioner,
     follow_ups: Option<Arc<dyn Queue>>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     pace: Pace,
     shadow: Shadow,
     surroundings: Surroundings,
@@ -171,6 +172,29 @@ impl Worker {
             metrics,
             pace,
         }
+    }
+
+    /// Records an unreadable message as failed for good, which lets it leave its queue. `id` and `subject` are those that
+    /// the queue knows.
+    pub(crate) async fn reject(&self, id: String, subject: String) -> Result<(), Failure> {
+        let work = Work {
+            id,
+            kind: "unreadable".to_owned(),
+            subject,
+            published: rfc3339(self.ports.clock.now_ms()),
+            actor: None,
+            reason: None,
+        };
+        let failure = Failure::permanent(
+            Side::Queue,
+            "this program did not write the message.",
+            "Find out which program writes to the queue, and push the user or group that the message was about.",
+        );
+        tracing::error!(event = work.id, subject = work.subject, "{failure}");
+        self.ports.ledger.reject(&work, &failure).await?;
+        self.metrics
+            .count(Metric::Failed(failure.class, failure.cause), 1);
+        Ok(())
     }
 
     /// Works on `changes` until `deadline`. Returns a verdict for each, in the same order. The same uuid twice is one

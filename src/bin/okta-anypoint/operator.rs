@@ -51,10 +51,7 @@ impl Operator {
             Ok((value, entry)) => (Ok(value), entry),
             Err(error) => (Err(error), None),
         };
-        let conclusion = Conclusion {
-            audit: entry.into_iter().collect(),
-            ..Conclusion::default()
-        };
+        let conclusion = Conclusion::auditing(entry.into_iter().collect());
         release(ledger, lease, conclusion).await?;
         result
     }

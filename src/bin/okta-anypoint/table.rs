@@ -7,13 +7,11 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::clock::{Clock, SystemClock};
-use okta_anypoint::ledger::SqliteLedger;
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{self, EngineSettings, Needs, Reader, Retention};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::SqliteStore;
 use okta_anypoint::wiring::{self, Table};
 
 use crate::console::{Usage, note};
@@ -34,15 +32,7 @@ pub struct Args {
 
 /// Both ports on one embedded database.
 pub fn sqlite(database: &Database, retention: Retention) -> Table {
-    let store = Arc::new(SqliteStore::new(database.clone()));
-    Table {
-        ledger: Arc::new(
-            SqliteLedger::new(database.clone(), retention.event_days, clock())
-                .keeping_audit(retention.audit_days),
-        ),
-        documents: store.clone(),
-        store,
-    }
+    wiring::sqlite_table(database, retention, &clock(), "")
 }
 
 #[derive(Debug, Clone)]

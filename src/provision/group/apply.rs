@@ -342,9 +342,8 @@ impl Run<'_> {
             let (okta, deadline) = (&self.ports().okta, self.look.deadline);
             let members = okta.list_group_members(group, deadline).await?;
             let members = members.ok_or_else(|| went_away("the group"))?;
-            let unread: Vec<OktaUserId> = members.ids_unread().collect();
-            let read = members.items.into_iter().map(|member| member.id);
-            read.chain(unread).collect()
+            let members = members.map(|member| member.id).with_unread(|id| id);
+            members.into_iter().collect()
         };
         let subject = |user: &OktaUserId| Subject::User(user.clone()).to_string();
         let subjects: Vec<String> = users.iter().map(subject).collect();

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use crate::anypoint::Member;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
-use crate::okta::Assignment;
 use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::{Look, few_at_once};
 
@@ -34,7 +33,7 @@ impl Look<'_> {
     async fn contradicts_app_users(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
         let ports = self.ports;
         let app_user = ports.okta.app_user(&ports.app, user, self.deadline).await?;
-        let is_assigned = app_user.is_some_and(|found| found.assignment() == Assignment::Assigned);
+        let is_assigned = app_user.is_some_and(|found| found.is_assigned());
         Ok(is_assigned.then(|| format!("the app's users lack user {user}, who is assigned to it")))
     }
 

@@ -278,9 +278,7 @@ impl Look<'_> {
             };
         };
         let extent = listed.extent;
-        let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
-        let mut members = listed.items;
-        members.extend(unread);
+        let members = listed.with_unread(Member::unread);
         Ok((Some(self.members_found(members).await?), extent))
     }
 

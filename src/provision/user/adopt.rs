@@ -3,7 +3,7 @@
 use super::view::{NamedAccount, UserView};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaUserId;
-use crate::okta::{AppUser, Assignment, User};
+use crate::okta::{AppUser, User};
 use crate::provision::evidence::Finding;
 use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
 use crate::provision::wanted::{Person, Unwanted, standing};
@@ -65,7 +65,7 @@ pub(crate) fn freed_from(
         let owner = owner.clone();
         Some(Freed { owner, by })
     };
-    let assigned = app_user.filter(|found| found.assignment() == Assignment::Assigned);
+    let assigned = app_user.filter(|found| found.is_assigned());
     if let Some(app_user) = assigned {
         let theirs = policy.usernames.apply(app_user.username()?).ok()?;
         let has_it = theirs.eq_ignore_ascii_case(username);

@@ -8,7 +8,7 @@ use futures_util::future::{OptionFuture, try_join};
 use futures_util::try_join;
 
 use super::adopt::{Freed, freed_from};
-use super::okta_side::{OktaSide, is_assigned};
+use super::okta_side::OktaSide;
 use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, TeamOfAccount};
 use crate::failure::{Failure, Side};
@@ -152,8 +152,7 @@ impl Look<'_> {
                 "the account is there, and its teams are not",
             ));
         };
-        let unread: Vec<TeamOfAccount> = listed.ids_unread().map(TeamOfAccount::unread).collect();
-        let teams = listed.items.into_iter().chain(unread).collect();
+        let teams = listed.with_unread(TeamOfAccount::unread);
         Ok(Some(WithTeams { account, teams }))
     }
 
@@ -242,7 +241,7 @@ impl Look<'_> {
         }
         let (user, app_user) = self.owner(owner).await?;
         let (user, app_user) = (user.as_ref(), app_user.as_ref());
-        if user.is_none() && app_user.is_some_and(is_assigned) {
+        if user.is_none() && app_user.is_some_and(|found| found.is_assigned()) {
             return Err(contradiction(
                 Side::Okta,
                 "there is no such user as the account's owner, and that user is assigned to the app",

@@ -9,7 +9,7 @@ use super::view::GroupsSeen;
 use crate::failure::{Failure, Side};
 use crate::http::Listed;
 use crate::ids::{OktaGroupId, OktaUserId};
-use crate::okta::{AppUser, Assignment, Group, User, UserStatus};
+use crate::okta::{AppUser, Group, User, UserStatus};
 use crate::provision::announced::{Fact, Sense};
 use crate::provision::evidence::{Evidence, Finding, contradiction};
 use crate::provision::policy::{Policy, SuspendedUsers};
@@ -66,7 +66,7 @@ impl OktaSide {
         if self.user.is_some() || evidence.user_ended() {
             return Ok(());
         }
-        let what = if self.app_user.as_ref().is_some_and(is_assigned) {
+        let what = if self.app_user.as_ref().is_some_and(AppUser::is_assigned) {
             "there is no such user, and the user is assigned to the app"
         } else if self.groups.is_some() {
             "there is no such user, and the user is in groups"
@@ -87,7 +87,7 @@ impl OktaSide {
             // Such a user is no longer assigned, suspended or in a group.
             return too_young(Fact::Active, false);
         }
-        let is_assigned = self.app_user.as_ref().is_some_and(is_assigned);
+        let is_assigned = self.app_user.as_ref().is_some_and(AppUser::is_assigned);
         let is_suspended = status == Some(&UserStatus::Suspended);
         let mut until = vec![
             too_young(Fact::Active, true),
@@ -106,10 +106,6 @@ impl OktaSide {
         }
         until.into_iter().flatten().max()
     }
-}
-
-pub(super) fn is_assigned(app_user: &AppUser) -> bool {
-    app_user.assignment() == Assignment::Assigned
 }
 
 impl Look<'_> {
@@ -140,11 +136,8 @@ impl Look<'_> {
             user,
             app_user,
             groups: groups.flatten().map(Listed::telling),
-            app_groups: app_groups.map(|listed| {
-                let listed = listed.telling();
-                let unread: Vec<OktaGroupId> = listed.ids_unread().collect();
-                listed.items.into_iter().chain(unread).collect()
-            }),
+            app_groups: app_groups
+                .map(|listed| listed.telling().with_unread(|id| id).into_iter().collect()),
         })
     }
 
@@ -176,7 +169,7 @@ impl Look<'_> {
             }
             Finding::NotAssigned => {
                 let found = ports.okta.app_user(&ports.app, user, deadline).await?;
-                found.is_none_or(|app_user| !is_assigned(&app_user))
+                found.is_none_or(|app_user| !app_user.is_assigned())
             }
             Finding::NotInGroup(group) => {
                 let groups = ports.okta.list_groups_of_user(user, deadline).await?;

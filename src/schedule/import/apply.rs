@@ -21,7 +21,7 @@ use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
     AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within, while_kept,
 };
-use crate::okta::{AppUser, Assignment, NewUser, Okta};
+use crate::okta::{AppUser, NewUser, Okta};
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Problem, RunOutcome, Summary};
 use crate::store::{Linked, Origin, ResetMail, UserLink};
@@ -157,11 +157,8 @@ impl Scheduler {
         let end = kept.unwrap_or_else(|lost| Err(lost.into()));
         let audit = done.audit(&lease, self.clock().now_ms());
         audit.iter().for_each(AuditEntry::log);
-        let conclusion = Conclusion {
-            audit,
-            ..Conclusion::default()
-        };
-        self.ports.ledger.conclude(lease, conclusion).await?;
+        let ledger = &*self.ports.ledger;
+        ledger.conclude(lease, Conclusion::auditing(audit)).await?;
         done.is_on_record = true;
         end
     }
@@ -271,9 +268,8 @@ impl Scheduler {
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
         let (okta, app) = (&self.people, &self.ports.app);
-        let is_assigned = |app_user: &AppUser| app_user.assignment() == Assignment::Assigned;
         let before = okta.app_user(app, user, deadline).await?;
-        let after = match before.filter(is_assigned) {
+        let after = match before.filter(AppUser::is_assigned) {
             Some(app_user) => Some(app_user),
             None => {
                 lease.check()?;
@@ -288,7 +284,7 @@ impl Scheduler {
                 }
             }
         };
-        let fits = after.filter(is_assigned).is_some_and(|app_user| {
+        let fits = after.filter(AppUser::is_assigned).is_some_and(|app_user| {
             let name = app_user
                 .username()
                 .map(|name| self.ports.policy.usernames.apply(name));

@@ -32,7 +32,6 @@ use super::Scheduler;
 use super::people::People;
 use super::reconcile::{reader::SideReader, unread::Unread};
 use super::summary::{Problem, Summary};
-use super::task::Mode;
 use crate::anypoint::Account;
 use crate::counted::counted;
 use crate::deadline::Deadline;
@@ -41,13 +40,13 @@ use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
 use crate::okta::User;
 use crate::provision::{Step, standing, unread_attributes};
-use crate::settings::ImportMode;
+use crate::settings::{ImportMode, Mode};
 use crate::store::Origin;
 
 use begun::Begun;
 use job::{Job, Kind};
 use names::Names;
-use pair::{By, Holder, Index, Match, Refused};
+use pair::{By, Index, Match, Refused};
 
 /// What Okta answered about an address.
 type Asked = (Option<User>, Vec<User>);
@@ -121,23 +120,17 @@ impl Scheduler {
         summary.set("user_links", people.links.len());
         summary.set("app_users", people.app_users.len());
 
-        let mut found = Vec::with_capacity(active.len());
-        let mut questions = Vec::new();
-        for account in active {
-            let place = index.find(account);
-            if let Ok(Match::Ask { email }) = &place {
-                questions.push(self.ask(reader, email.clone()));
-            }
-            found.push((account, place));
+        let mut finds = Vec::with_capacity(active.len());
+        for account in &active {
+            finds.push(self.find(&index, account, reader));
         }
-        let mut answers = try_join_all(questions).await?.into_iter();
-
         let mut plan: Vec<(&Account, Result<Option<Kind>, Refused>)> = Vec::new();
-        for (account, place) in found {
-            let kind = match place {
+        for (account, found) in active.into_iter().zip(try_join_all(finds).await?) {
+            let kind = match found {
                 Err(refused) => Err(refused),
                 Ok(Match::Excluded(user)) => {
-                    leave_alone(summary, user);
+                    summary.add("excluded", 1);
+                    summary.excluded.extend(user.map(Subject::User));
                     continue;
                 }
                 Ok(Match::Linked(user)) => {
@@ -145,26 +138,8 @@ impl Scheduler {
                     Ok(self.agree(people, account, user, problems))
                 }
                 Ok(Match::Assigned(user, by)) => Ok(Some(Kind::Link { user, by })),
-                Ok(Match::Ask { email }) => {
-                    let asked = answers.next().unwrap_or_else(|| Ok(Asked::default()));
-                    let holder = match &asked {
-                        Err(failure) => Err(Refused::from(failure.clone())),
-                        Ok((by_login, by_email)) => {
-                            index.holder(&email, by_login.as_ref(), by_email)
-                        }
-                    };
-                    match holder {
-                        Ok(Holder::Excluded(user)) => {
-                            leave_alone(summary, Some(user.clone()));
-                            continue;
-                        }
-                        Ok(Holder::User(user, by)) => {
-                            self.newcomer(account, email, Some((user, by))).map(Some)
-                        }
-                        Ok(Holder::Nobody) => self.newcomer(account, email, None).map(Some),
-                        Err(refused) => Err(refused),
-                    }
-                }
+                Ok(Match::Unassigned(user, by)) => self.assigned(user, by).map(Some),
+                Ok(Match::Nobody { email }) => self.created(account, email).map(Some),
             };
             plan.push((account, kind));
         }
@@ -213,19 +188,37 @@ impl Scheduler {
         Ok(jobs)
     }
 
+    /// The Okta user that an account belongs to. Asks Okta if neither list shows one.
+    async fn find(
+        &self,
+        index: &Index<'_>,
+        account: &Account,
+        reader: &SideReader<'_>,
+    ) -> Result<Result<Match, Refused>, Failure> {
+        let found = index.find(account);
+        let Ok(Match::Nobody { email }) = found else {
+            return Ok(found);
+        };
+        // Boxed, because few accounts get here.
+        let asked = Box::pin(self.ask(reader, &email)).await?;
+        Ok(asked
+            .map_err(Refused::from)
+            .and_then(|(by_login, by_email)| index.find_asked(email, by_login.as_ref(), &by_email)))
+    }
+
     /// Asks Okta who has an address as login or as e-mail address. A failure about one address is the problem of its
     /// account alone.
     async fn ask(
         &self,
         reader: &SideReader<'_>,
-        email: String,
+        email: &str,
     ) -> Result<Result<Asked, Failure>, Failure> {
         let okta = &self.ports.okta;
         let deadline = reader.deadline;
         let asked = async {
             let asked = try_join(
-                okta.user_by_login(&email, deadline),
-                okta.users_with_email(&email, deadline),
+                okta.user_by_login(email, deadline),
+                okta.users_with_email(email, deadline),
             );
             match asked.await {
                 Ok(asked) => Ok(Ok(asked)),
@@ -240,37 +233,25 @@ impl Scheduler {
         reader.run(2, asked).await
     }
 
-    /// What the import does for an account that fits no assigned user.
-    fn newcomer(
-        &self,
-        account: &Account,
-        email: String,
-        holder: Option<(&User, By)>,
-    ) -> Result<Kind, Refused> {
-        let only_links = self.settings.import == ImportMode::Link;
-        match holder {
-            Some((user, _)) if only_links => {
-                let why = "the Okta user of that address is not assigned to the app";
-                Err(Refused::new(why, Some(&user.id)))
-            }
-            Some((user, by)) => Ok(Kind::Assign {
-                user: user.id.clone(),
-                by,
-            }),
-            None if only_links => Err(Refused::new(
-                "no Okta user has that username or address",
-                None,
-            )),
-            None => {
-                let has =
-                    |name: &Option<String>| name.as_deref().is_some_and(|n| !n.trim().is_empty());
-                if !has(&account.first_name) || !has(&account.last_name) {
-                    let why = "the account has no first or no last name, and Okta asks for both";
-                    return Err(Refused::new(why, None));
-                }
-                Ok(Kind::Create { email })
-            }
+    fn assigned(&self, user: OktaUserId, by: By) -> Result<Kind, Refused> {
+        if self.settings.import == ImportMode::Link {
+            let why = "the Okta user of that address is not assigned to the app";
+            return Err(Refused::new(why, Some(&user)));
         }
+        Ok(Kind::Assign { user, by })
+    }
+
+    fn created(&self, account: &Account, email: String) -> Result<Kind, Refused> {
+        if self.settings.import == ImportMode::Link {
+            let why = "no Okta user has that username or address";
+            return Err(Refused::new(why, None));
+        }
+        let has = |name: &Option<String>| name.as_deref().is_some_and(|n| !n.trim().is_empty());
+        if !has(&account.first_name) || !has(&account.last_name) {
+            let why = "the account has no first or no last name, and Okta asks for both";
+            return Err(Refused::new(why, None));
+        }
+        Ok(Kind::Create { email })
     }
 
     /// What the names of a linked account require. Compares only imported links, and only if the import may write to
@@ -302,11 +283,6 @@ impl Scheduler {
             user,
         })
     }
-}
-
-fn leave_alone(summary: &mut Summary, user: Option<OktaUserId>) {
-    summary.add("excluded", 1);
-    summary.excluded.extend(user.map(Subject::User));
 }
 
 fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use crate::anypoint::Account;
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, OktaUserId};
-use crate::okta::{AppUser, Assignment, User};
+use crate::okta::{AppUser, User};
 use crate::provision::{Adopt, Policy, Unwanted, standing};
 use crate::schedule::people::People;
 use crate::schedule::reconcile::unread::Unread;
@@ -66,27 +66,17 @@ impl Refused {
 }
 
 /// The Okta user that an account belongs to.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Match {
     /// The user that it is already linked to.
     Linked(OktaUserId),
     /// An assigned user whose app username fits.
     Assigned(OktaUserId, By),
+    /// A user who is not assigned.
+    Unassigned(OktaUserId, By),
     /// A user that `EXCLUDE_USERS` names, or would name.
     Excluded(Option<OktaUserId>),
-    /// No assigned user. Okta has to be asked whether a user has this address.
-    Ask { email: String },
-}
-
-/// Which Okta user has an account's e-mail address.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Holder<'u> {
-    /// None.
-    Nobody,
-    /// This one, to pair the account with.
-    User(&'u User, By),
-    /// One that `EXCLUDE_USERS` names.
-    Excluded(&'u OktaUserId),
+    /// No user that is known so far.
+    Nobody { email: String },
 }
 
 pub(super) const OTHER_USERNAME: &str = "the Okta user of that e-mail address is assigned under another app username, so a link would end \
@@ -127,7 +117,7 @@ impl<'a> Index<'a> {
         let assigned = people
             .app_users
             .values()
-            .filter(|app_user| app_user.assignment() == Assignment::Assigned);
+            .filter(|app_user| app_user.is_assigned());
         for app_user in assigned {
             let name = app_user.username().map(|name| policy.usernames.apply(name));
             if let Some(Ok(name)) = name {
@@ -153,7 +143,7 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// The user that an active native account belongs to.
+    /// The user that an active native account belongs to. After [`Match::Nobody`], Okta has to be asked about the address.
     pub(super) fn find(&self, account: &Account) -> Result<Match, Refused> {
         if let Some(user) = self.owners.get(&account.id) {
             return Ok(if self.excludes(user) {
@@ -210,7 +200,7 @@ impl<'a> Index<'a> {
                     return Err(Refused::new(OTHER_USERNAME, Some(&app_user.id)));
                 }
                 match email_of(account) {
-                    Some(email) => Ok(Match::Ask {
+                    Some(email) => Ok(Match::Nobody {
                         email: email.to_owned(),
                     }),
                     None => Err(Refused::new("the account has no e-mail address", None)),
@@ -259,19 +249,19 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// The holder of an account's address, from what Okta answered about it.
-    pub(super) fn holder<'u>(
+    /// The user that an account with this address belongs to, from what Okta answered about the address.
+    pub(super) fn find_asked(
         &self,
-        email: &str,
-        by_login: Option<&'u User>,
-        by_email: &'u [User],
-    ) -> Result<Holder<'u>, Refused> {
+        email: String,
+        by_login: Option<&User>,
+        by_email: &[User],
+    ) -> Result<Match, Refused> {
         // Okta also finds users by a short form of the login, but only the whole login counts.
         let is_login = |login: &str| login.to_lowercase() == email.to_lowercase();
         let by_login = by_login.filter(|user| user.profile.text("login").is_some_and(is_login));
         let (user, by) = match (by_login, by_email) {
             (Some(user), _) => (user, By::Login),
-            (None, []) => return Ok(Holder::Nobody),
+            (None, []) => return Ok(Match::Nobody { email }),
             (None, [user]) => (user, By::Email),
             (None, _) => {
                 let why = "several Okta users have that e-mail address";
@@ -279,15 +269,15 @@ impl<'a> Index<'a> {
             }
         };
         if self.policy.excluded.user(user) {
-            return Ok(Holder::Excluded(&user.id));
+            return Ok(Match::Excluded(Some(user.id.clone())));
         }
         self.check_free(&user.id)?;
         let app_user = self.people.app_users.get(&user.id);
-        if app_user.is_some_and(|app_user| app_user.assignment() == Assignment::Assigned) {
+        if app_user.is_some_and(AppUser::is_assigned) {
             return Err(Refused::new(OTHER_USERNAME, Some(&user.id)));
         }
         match standing(Some(user), app_user, self.policy.suspended) {
-            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Holder::User(user, by)),
+            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Match::Unassigned(user.id.clone(), by)),
             Err(reason) => Err(Refused::new(reason.as_str(), Some(&user.id))),
         }
     }

@@ -88,8 +88,7 @@ impl Scheduler {
         let mut members: HashSet<OktaUserId> = HashSet::new();
         match reader.group_members(group).await? {
             Ok(Some(listed)) => {
-                members.extend(listed.ids_unread());
-                members.extend(listed.telling().items.into_iter().map(|user| user.id));
+                members.extend(listed.telling().map(|user| user.id).with_unread(|id| id));
             }
             Ok(None) => {}
             Err(failure) => {

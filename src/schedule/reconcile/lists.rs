@@ -3,7 +3,7 @@
 //! An unreadable list is a problem of its group. The group's team stays as it is, and the run goes on. The run stops if
 //! the side itself is at fault: it refuses a call that is not about one object, or all such lists failed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use futures_util::future::try_join_all;
 
@@ -12,7 +12,7 @@ use super::snapshot::{Members, PushedGroup};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::{CallError, Listed};
-use crate::ids::{OktaGroupId, OktaUserId, TeamId};
+use crate::ids::{OktaGroupId, TeamId};
 use crate::okta::{Group, User};
 
 impl SideReader<'_> {
@@ -138,14 +138,11 @@ impl SideReader<'_> {
             }
         };
         self.unread().note_members_of_group(&group.id, &listed);
-        let unread: HashSet<OktaUserId> = listed.ids_unread().collect();
-        let mut members = listed.items;
-        members.extend(unread.iter().cloned());
         Ok(Some(PushedGroup {
             group,
-            members,
-            unread,
+            unread: listed.ids_unread().collect(),
             extent: listed.extent,
+            members: listed.with_unread(|id| id),
         }))
     }
 
@@ -170,10 +167,7 @@ impl SideReader<'_> {
         let failure = match self.team_members(&team).await? {
             Ok(Some(listed)) => {
                 self.unread().note_members_of_team(&team, &listed);
-                let unread: Vec<Member> = listed.ids_unread().map(Member::unread).collect();
-                let mut members = listed.items;
-                members.extend(unread);
-                return Ok(Some((team, members)));
+                return Ok(Some((team, listed.with_unread(Member::unread))));
             }
             Ok(None) => self.note_failed_list(Side::Anypoint, vanished()),
             Err(failure) => failure,

@@ -36,7 +36,6 @@ use futures_util::future::try_join_all;
 
 use super::Scheduler;
 use super::summary::{Problem, RunOutcome, Summary};
-use super::task::Mode;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
@@ -47,6 +46,7 @@ use crate::provision::{
     KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
     note_linked_users,
 };
+use crate::settings::Mode;
 use crate::store::Memory;
 
 use plan::{Plan, PlannedSubject};

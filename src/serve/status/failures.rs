@@ -8,7 +8,7 @@ use super::frame::Frame;
 use super::text::{Escaped, count, shell_word, span, subject_link, time, to_f64};
 use super::verdict;
 use crate::insight::{Health, LastRun, Next, SameCause};
-use crate::schedule::{Mode, RunOutcome, Task};
+use crate::schedule::{RunOutcome, Task};
 
 /// Subjects of one cause that are listed.
 const MAX_SUBJECTS: usize = 20;
@@ -141,8 +141,7 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
         let mode = match (run.task, summary.mode) {
             // The worker decides what becomes of what it queues: CHANGES counts there.
             (Task::CatchUp, _) => "queues events",
-            (_, Mode::Report) => "report",
-            (_, Mode::Apply) => "apply",
+            (_, mode) => mode.as_str(),
         };
         let _ = write!(
             main,

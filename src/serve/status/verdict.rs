@@ -189,12 +189,8 @@ fn problems(run: &LastRun) -> String {
 }
 
 /// A task, for people.
-pub fn name(task: Task) -> &'static str {
-    match task {
-        Task::CatchUp => "catch-up",
-        Task::Reconcile => "reconcile",
-        Task::Import => "import",
-    }
+pub fn name(task: Task) -> String {
+    task.as_str().replace('_', "-")
 }
 
 #[cfg(test)]
@@ -202,7 +198,8 @@ mod tests {
     use super::*;
     use crate::failure::Class;
     use crate::insight::{Inbox, SameCause};
-    use crate::serve::numbers::{Queued, States};
+    use crate::queue::Depth;
+    use crate::serve::numbers::States;
 
     fn run(task: Task, health: Health) -> LastRun {
         LastRun {
@@ -213,7 +210,7 @@ mod tests {
         }
     }
 
-    fn said(situation: &Situation, queue: Queued) -> (Tone, String) {
+    fn said(situation: &Situation, queue: Depth) -> (Tone, String) {
         let numbers = Numbers {
             at_ms: 3_600_000,
             queue,
@@ -228,12 +225,12 @@ mod tests {
             runs: vec![run(Task::Reconcile, Health::Good)],
             ..Situation::default()
         };
-        let idle = Queued::default();
+        let idle = Depth::default();
         assert_eq!(
             said(&situation, idle),
             (Tone::Good, "All in sync.".to_owned())
         );
-        let busy = Queued { waiting: 1, ..idle };
+        let busy = Depth { waiting: 1, ..idle };
         let on_the_way = (Tone::Soft, "1 change is on the way.".to_owned());
         assert_eq!(said(&situation, busy), on_the_way);
 
@@ -261,10 +258,10 @@ mod tests {
     #[test]
     fn a_change_that_waits_is_not_on_the_way() {
         let situation = Situation::default();
-        let queue = Queued {
+        let queue = Depth {
             waiting: 9,
             postponed: 8,
-            ..Queued::default()
+            ..Depth::default()
         };
         let of = |waiting| {
             let events = States {
@@ -311,27 +308,27 @@ mod tests {
         };
         let planned = ["user#1", "user#2", "group#3"].map(str::to_owned);
         situation.standing.planned_only = planned.into();
-        let (tone, text) = said(&situation, Queued::default());
+        let (tone, text) = said(&situation, Depth::default());
         assert_eq!(tone, Tone::Soft);
         assert_eq!(
             text,
             "2 people and 1 group wait for the first reconcile that applies what the dry runs planned."
         );
         situation.standing.changes = Changes::Report;
-        let (_, text) = said(&situation, Queued::default());
+        let (_, text) = said(&situation, Depth::default());
         assert_eq!(text, "A dry run: nothing is written.");
         situation.standing = Standing {
             changes: Changes::Pause,
             paused_since_ms: Some(0),
             ..Standing::default()
         };
-        let (_, text) = said(&situation, Queued::default());
+        let (_, text) = said(&situation, Depth::default());
         assert_eq!(text, "Changes are paused by CHANGES=pause.");
     }
 
     #[test]
     fn without_a_comparison_nothing_is_called_in_sync() {
-        let (tone, text) = said(&Situation::default(), Queued::default());
+        let (tone, text) = said(&Situation::default(), Depth::default());
         assert_eq!(tone, Tone::Soft);
         assert!(!text.contains("sync"), "{text}");
     }

@@ -396,11 +396,11 @@ async fn the_queue_reports_how_full_it_is() {
     let out = world.receive(1).await;
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.waiting, depth.in_flight, depth.dead), (2, 1, 0));
-    assert_eq!(depth.oldest_age, Some(Duration::from_secs(5)));
+    assert_eq!(depth.oldest_age_ms, Some(5_000));
     world.delete(&out[0].receipt).await;
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.waiting, depth.in_flight), (2, 0));
-    assert_eq!(depth.oldest_age, Some(Duration::ZERO));
+    assert_eq!(depth.oldest_age_ms, Some(0));
 }
 
 #[tokio::test]
@@ -415,7 +415,7 @@ async fn workers_never_share_a_subject() {
     for _ in 0..6 {
         let (world, seen) = (world.clone(), seen.clone());
         tasks.spawn(async move {
-            while world.queue.depth().await.unwrap().oldest_age.is_some() {
+            while world.queue.depth().await.unwrap().oldest_age_ms.is_some() {
                 let taken = world.queue.receive_subjects(1, 3, HIDDEN).await.unwrap();
                 for message in taken.groups.into_iter().flatten() {
                     seen.lock().unwrap().push(message.change.clone());

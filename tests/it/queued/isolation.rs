@@ -11,6 +11,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use okta_anypoint::lambda::sqs::{BatchHandler, SqsEvent};
 use okta_anypoint::ledger::{
     AuditEntry, Claim, ClaimOutcome, Conclusion, Filter, Lease, Leased, Ledger, Memo, Reason,
     Record, Recorded, Status, Work,
@@ -21,6 +22,7 @@ use okta_anypoint::sqlite::Database;
 use okta_anypoint::store::{AccountOwner, Linked, Recalled, Store, TeamLink, TeamPairs, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
+use serde_json::json;
 
 use crate::world::{APP, World, embedded};
 
@@ -110,8 +112,19 @@ enum Way {
     Hangs,
 }
 
-/// A ledger that fails one subject's claims.
+/// A ledger that fails one subject's claims and rejections.
 struct Fails(String, Way, Arc<dyn Ledger>);
+
+impl Fails {
+    async fn call(&self, work: &Work) {
+        if work.subject == self.0 {
+            match self.1 {
+                Way::Panics => panic!("Xaveria Plantedname broke it"),
+                Way::Hangs => std::future::pending().await,
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl Ledger for Fails {
@@ -122,12 +135,7 @@ impl Ledger for Fails {
         self.2.whole_history(since_ms).await
     }
     async fn claim(&self, work: &Work, lease: &Lease, reason: Reason) -> Answer<ClaimOutcome> {
-        if work.subject == self.0 {
-            match self.1 {
-                Way::Panics => panic!("Xaveria Plantedname broke it"),
-                Way::Hangs => std::future::pending().await,
-            }
-        }
+        self.call(work).await;
         self.2.claim(work, lease, reason).await
     }
     async fn lease(&self, subject: &str, time: Duration) -> Answer<Leased> {
@@ -149,6 +157,7 @@ impl Ledger for Fails {
         self.2.conclude(lease, conclusion).await
     }
     async fn reject(&self, work: &Work, failure: &Failure) -> Answer<Recorded> {
+        self.call(work).await;
         self.2.reject(work, failure).await
     }
     async fn record(&self, id: &str) -> Answer<Option<Record>> {
@@ -295,4 +304,36 @@ async fn a_late_result_is_refused_and_counted() {
         .run(&changes, Reason::Delivery, Deadline::within(TIME))
         .await;
     assert_eq!(verdicts, [Verdict::Settled]);
+}
+
+/// Only a recorded message may leave the queue, and only a recorded one counts as failed.
+#[tokio::test]
+async fn only_the_unreadable_message_that_is_not_recorded_goes_back() {
+    let world = World::new().await;
+    let ledger = Fails(
+        "user#00uBOB".to_owned(),
+        Way::Hangs,
+        world.table.ledger.clone(),
+    );
+    let (worker, metrics) = worker(&world, Arc::new(ledger), world.table.store.clone());
+    let records = ["ann", "bob", "eve"].map(|name| {
+        let subject = format!("user#00u{}", name.to_uppercase());
+        json!({
+            "messageId": name, "receiptHandle": name, "body": "odd",
+            "attributes": {"MessageGroupId": subject, "MessageDeduplicationId": name},
+        })
+    });
+    let batch: SqsEvent = serde_json::from_value(json!({ "Records": records })).unwrap();
+    let handler = BatchHandler::new(worker, None);
+    let answer = handler
+        .handle(&batch, Deadline::within(Duration::from_secs(1)))
+        .await;
+    let back = json!({"batchItemFailures": [{"itemIdentifier": "bob"}]});
+    assert_eq!(serde_json::to_value(answer).unwrap(), back);
+    for (id, is_recorded) in [("ann", true), ("bob", false), ("eve", true)] {
+        let record = world.table.ledger.record(id).await.unwrap();
+        assert_eq!(record.is_some(), is_recorded, "{id}");
+    }
+    let lines = metrics.take_lines(0).join("\n");
+    assert!(lines.contains("\"Failed\":2"), "{lines}");
 }

@@ -34,7 +34,7 @@ use okta_anypoint::ids::OktaUserId;
 use okta_anypoint::provision::{ImportedNames, Policy, Ports};
 use okta_anypoint::queue::Queue;
 use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
-use okta_anypoint::settings::{DeactivationLimit, ImportMode, ReconcileMode, ScheduleSettings};
+use okta_anypoint::settings::{DeactivationLimit, ImportMode, ScheduleSettings};
 use okta_anypoint::simulator::anypoint::AnypointOptions;
 use okta_anypoint::simulator::okta::OktaOptions;
 use okta_anypoint::sqlite::Database;
@@ -144,7 +144,7 @@ impl Stage {
             policy: Policy::default(),
             settings: ScheduleSettings {
                 import: ImportMode::Report,
-                reconcile: ReconcileMode::Apply,
+                reconcile: Mode::Apply,
                 limit: DeactivationLimit::Count(50),
             },
             metrics: Arc::new(Metrics::new("test")),

@@ -6,7 +6,6 @@ use std::time::Duration;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ledger::Leased;
 use okta_anypoint::schedule::{Mode, RunOutcome, Summary, Task};
-use okta_anypoint::settings::ReconcileMode;
 use okta_anypoint::simulator::traffic::Fault;
 
 use super::{Stage, long};
@@ -116,7 +115,7 @@ async fn a_run_ends_at_its_deadline() {
 async fn the_invocation_overrides_the_setting() {
     let mut stage = Stage::new().await;
     stage.assigned("ann");
-    stage.settings.reconcile = ReconcileMode::Report;
+    stage.settings.reconcile = Mode::Report;
     let report = stage.run(Task::Reconcile).await;
     assert_eq!(report.mode, Mode::Report);
     assert!(stage.writes().is_empty());

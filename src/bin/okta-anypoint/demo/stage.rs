@@ -106,13 +106,7 @@ impl Stage {
             metrics.clone(),
         );
         let worker = Worker::new(ports.clone(), None, metrics.clone(), Pace::BY_HAND);
-        let batches = BatchHandler::new(
-            worker,
-            table.ledger.clone(),
-            None,
-            clock.clone(),
-            metrics.clone(),
-        );
+        let batches = BatchHandler::new(worker, None);
         let scheduler = Scheduler::new(
             ports.clone(),
             inline(Pace::BY_HAND, WORK_TIME),

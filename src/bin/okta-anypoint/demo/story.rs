@@ -98,7 +98,6 @@ pub struct Step {
     #[serde(default)]
     pub teams: BTreeMap<&'static str, Vec<&'static str>>,
     /// Old and new name of one and the same team.
-    #[serde(default)]
     pub renamed: Option<(&'static str, &'static str)>,
     /// Usernames to whose owners a reset mail is sent.
     #[serde(default)]

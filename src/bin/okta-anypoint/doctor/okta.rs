@@ -5,7 +5,7 @@ use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::ids::OktaAppId;
-use okta_anypoint::okta::{AppUser, Assignment, Okta, Outlook, RENEWAL, Readable, Scopes, Source};
+use okta_anypoint::okta::{AppUser, Okta, Outlook, RENEWAL, Readable, Scopes, Source};
 use okta_anypoint::provision::{AccountField, GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
 
@@ -120,9 +120,7 @@ async fn app(section: &mut Section, okta: &Okta, engine: &EngineSettings, deadli
 
 /// Names that the policy would refuse. People are named by id.
 fn usernames(section: &mut Section, assigned: &[AppUser], policy: &Policy) {
-    let live = assigned
-        .iter()
-        .filter(|user| user.assignment() == Assignment::Assigned);
+    let live = assigned.iter().filter(|user| user.is_assigned());
     let mut looked_at = 0_usize;
     let mut refused: Vec<&str> = Vec::new();
     let mut advice = None;
@@ -176,7 +174,7 @@ async fn attributes(
     if attributes.is_empty() {
         return;
     }
-    let is_live = |user: &&AppUser| user.assignment() == Assignment::Assigned;
+    let is_live = |user: &&AppUser| user.is_assigned();
     let live: Vec<&AppUser> = assigned.iter().filter(is_live).collect();
     let Some(shown) = live.first() else {
         return section.not_checked(NAME, "nobody is assigned to the app");
