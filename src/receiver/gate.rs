@@ -7,12 +7,14 @@
 //! key that is random in every process. So a caller cannot learn from the time where a comparison ended. Every accepted
 //! secret is compared, even after a match.
 //!
-//! Secrets that come from a secret store are read again, at most once a minute, when a request
-//! brings a value that is none of them: it may have been rotated a moment ago.
+//! Secrets that come from a secret store are read again when a request brings a value that is none of them: it may
+//! have been rotated a moment ago. A budget bounds these reads. The gate remembers the latest wrong values, so a sender
+//! who repeats one does not use up the budget.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,12 +28,15 @@ use tower::{Layer, Service, ServiceExt as _};
 
 use super::{ANSWER_TIME, Answer, empty};
 use crate::deadline::Deadline;
-use crate::secrets::Renewable;
+use crate::secrets::{Caller, Renewable};
 use crate::telemetry::Tally;
 
 /// How long a request may wait for the secrets to be read again: it still has to be answered, and
 /// its events made durable, before Okta gives up.
 const MAX_RENEWAL: Duration = Duration::from_millis(1_000);
+
+/// Wrong values that are remembered. A sender of ever new ones pushes others out. Then only the budget bounds the reads.
+const MAX_WRONG: usize = 64;
 
 /// Holds the accepted secrets. Clones share them.
 #[derive(Clone)]
@@ -41,6 +46,8 @@ struct Accepted {
     header: HeaderName,
     keyed: Hmac<Sha256>,
     secrets: Renewable<Vec<SecretString>>,
+    /// Tags of the values that the newest secrets refused, the latest last.
+    wrong: Mutex<VecDeque<Vec<u8>>>,
     refusals: Refusals,
 }
 
@@ -124,6 +131,7 @@ impl Gate {
             header,
             keyed,
             secrets: secrets.into(),
+            wrong: Mutex::default(),
             refusals: Refusals::default(),
         })))
     }
@@ -140,9 +148,18 @@ impl Gate {
         let secrets = self.0.secrets.fresh(Deadline::within(MAX_RENEWAL)).await;
         let mut is_accepted = self.0.accepts(&secrets, given);
         if !is_accepted && !given.is_empty() {
+            let tag = tag(&self.0.keyed, given);
+            let caller = match self.0.wrong().contains(&tag) {
+                true => Caller::Refused,
+                false => Caller::New,
+            };
             let renewal = Deadline::within(MAX_RENEWAL);
-            if let Some(newer) = self.0.secrets.renew(&secrets, renewal).await {
+            let renewed = self.0.secrets.renew_for(caller, &secrets, renewal);
+            if let Some(newer) = renewed.await {
                 is_accepted = self.0.accepts(&newer, given);
+                if !is_accepted {
+                    self.0.remember_wrong(tag);
+                }
             }
         }
         is_accepted.then_some(Admitted { request, deadline })
@@ -157,6 +174,21 @@ impl Accepted {
             // No secret is empty; if one were, a request without the header would carry it.
             found | (mac.verify_slice(&tag(&self.keyed, secret)).is_ok() & !secret.is_empty())
         })
+    }
+
+    fn wrong(&self) -> MutexGuard<'_, VecDeque<Vec<u8>>> {
+        self.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember_wrong(&self, tag: Vec<u8>) {
+        let mut wrong = self.wrong();
+        if wrong.contains(&tag) {
+            return;
+        }
+        wrong.push_back(tag);
+        if wrong.len() > MAX_WRONG {
+            wrong.pop_front();
+        }
     }
 }
 
@@ -229,24 +261,49 @@ mod tests {
 
     use super::*;
     use crate::failure::Failure;
-    use crate::secrets::ValueSource;
+    use crate::secrets::{Budget, ValueSource};
 
-    /// A secret store in which the secret was just rotated; counts how often it is read.
+    /// A secret store; counts how often it is read.
     #[derive(Clone, Default)]
-    struct Rotated(Arc<AtomicUsize>);
+    struct Store {
+        values: Arc<Mutex<Vec<&'static str>>>,
+        reads: Arc<AtomicUsize>,
+    }
+
+    impl Store {
+        fn put(&self, values: &[&'static str]) {
+            *self.values.lock().unwrap() = values.to_vec();
+        }
+
+        fn reads(&self) -> usize {
+            self.reads.load(Ordering::SeqCst)
+        }
+    }
 
     #[async_trait]
-    impl ValueSource<Vec<SecretString>> for Rotated {
+    impl ValueSource<Vec<SecretString>> for Store {
         async fn read(&self, _: Deadline) -> Result<Vec<SecretString>, Failure> {
-            self.0.fetch_add(1, Ordering::SeqCst);
-            Ok(vec!["new".into(), "old".into()])
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            let values = self.values.lock().unwrap();
+            Ok(values.iter().map(|value| (*value).into()).collect())
         }
+    }
+
+    async fn admits(gate: &Gate, given: Option<&str>) -> bool {
+        let mut request = Request::new(());
+        if let Some(given) = given {
+            let headers = request.headers_mut();
+            headers.insert("authorization", given.parse().unwrap());
+        }
+        let soon = Deadline::within(ANSWER_TIME);
+        gate.admit(request, soon).await.is_some()
     }
 
     /// A request without a value causes no call to the store, and neither does one with a known value.
     #[tokio::test]
     async fn the_secrets_are_read_again_for_an_unknown_value_only() {
-        let store = Rotated::default();
+        let store = Store::default();
+        store.put(&["new", "old"]);
         let secrets = Renewable::new(vec![SecretString::from("old")], store.clone());
         let gate = Gate::new(http::header::AUTHORIZATION, secrets).unwrap();
         for (given, admitted, reads) in [
@@ -256,15 +313,42 @@ mod tests {
             (Some("new"), true, 1),
             (Some("old"), true, 1),
         ] {
-            let mut request = Request::new(());
-            if let Some(given) = given {
-                let headers = request.headers_mut();
-                headers.insert("authorization", given.parse().unwrap());
-            }
-            let soon = Deadline::within(ANSWER_TIME);
-            let is_admitted = gate.admit(request, soon).await.is_some();
-            assert_eq!(is_admitted, admitted, "{given:?}");
-            assert_eq!(store.0.load(Ordering::SeqCst), reads, "{given:?}");
+            assert_eq!(admits(&gate, given).await, admitted, "{given:?}");
+            assert_eq!(store.reads(), reads, "{given:?}");
         }
+    }
+
+    /// A sender who repeats one wrong value delays no rotation.
+    #[tokio::test(start_paused = true)]
+    async fn a_repeated_wrong_value_leaves_the_budget_to_others() {
+        let every = Duration::from_secs(10);
+        let budget = Budget { every, burst: 3 };
+        let store = Store::default();
+        store.put(&["old"]);
+        let secrets = vec![SecretString::from("old")];
+        let secrets = Renewable::with_budget(secrets, store.clone(), budget);
+        let gate = Gate::new(http::header::AUTHORIZATION, secrets).unwrap();
+        for _ in 0..100 {
+            assert!(!admits(&gate, Some("wrong")).await);
+        }
+        assert_eq!(store.reads(), 1);
+        for rotated in ["second", "third"] {
+            store.put(&[rotated]);
+            assert!(admits(&gate, Some(rotated)).await, "{rotated}");
+            assert!(!admits(&gate, Some("wrong")).await);
+        }
+        assert_eq!(store.reads(), 3);
+
+        // A rotation to that very value is seen ten seconds after the last read.
+        store.put(&["wrong"]);
+        assert!(!admits(&gate, Some("wrong")).await);
+        tokio::time::advance(every).await;
+        assert!(admits(&gate, Some("wrong")).await);
+
+        for n in 0..=MAX_WRONG {
+            assert!(!admits(&gate, Some(&format!("another {n}"))).await);
+            tokio::time::advance(every).await;
+        }
+        assert_eq!(gate.0.wrong().len(), MAX_WRONG);
     }
 }

@@ -12,8 +12,8 @@ use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 
 const SETTING: &str = "HOOK_SECRET_ARN";
-/// Strangers can cause reads with any wrong value. So one read every ten seconds stays available for later callers: a
-/// rotated secret is known after ten seconds at the latest.
+/// Strangers can cause reads with ever new wrong values. So one read every ten seconds stays available for later callers:
+/// a rotated secret is known after ten seconds at the latest. A wrong value that comes again uses up nothing of this.
 const BUDGET: Budget = Budget {
     every: Duration::from_secs(10),
     burst: 3,

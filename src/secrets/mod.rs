@@ -20,7 +20,7 @@ use crate::failure::Failure;
 pub(crate) use hook_secret::{HOOK_SECRET, hook_secret, hook_secrets};
 pub use manager::SecretsManager;
 pub use renewable::Renewable;
-pub(crate) use renewable::{Budget, ValueSource};
+pub(crate) use renewable::{Budget, Caller, ValueSource};
 
 /// Which version of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

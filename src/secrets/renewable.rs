@@ -38,6 +38,16 @@ impl Budget {
     };
 }
 
+/// Who asks for a newer value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// Not refused by a newly read value yet.
+    New,
+    /// Refused by a newly read value before. It uses up nothing of the budget: it causes a read if the last one is
+    /// [`Budget::every`] ago.
+    Refused,
+}
+
 /// Where a value comes from.
 #[async_trait]
 pub(crate) trait ValueSource<T>: Send + Sync {
@@ -138,7 +148,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
             && self.0.age() >= MAX_AGE
             && reads.may_repeat()
         {
-            self.0.read(renewal, reads, deadline).await;
+            self.0.read(Caller::New, renewal, reads, deadline).await;
         }
         self.current()
     }
@@ -147,6 +157,16 @@ impl<T: Send + Sync + 'static> Renewable<T> {
     /// there is no source, it could not be read, or the budget is used up. In that case the value is read when the
     /// budget allows it, so that a caller who was refused because of others is let in next time.
     pub async fn renew(&self, refused: &Arc<T>, deadline: Deadline) -> Option<Arc<T>> {
+        self.renew_for(Caller::New, refused, deadline).await
+    }
+
+    /// The same for a caller who may have been refused before.
+    pub(crate) async fn renew_for(
+        &self,
+        caller: Caller,
+        refused: &Arc<T>,
+        deadline: Deadline,
+    ) -> Option<Arc<T>> {
         let renewal = self.0.renewal.as_ref()?;
         let reads = timeout_at(deadline.instant(), renewal.reads.lock())
             .await
@@ -155,8 +175,13 @@ impl<T: Send + Sync + 'static> Renewable<T> {
         if !Arc::ptr_eq(&held, refused) {
             return Some(held);
         }
-        let Some(wait) = reads.wait(renewal.budget) else {
-            return self.0.read(renewal, reads, deadline).await;
+        let wait = match caller {
+            Caller::New => reads.wait(renewal.budget),
+            Caller::Refused if reads.is_recent(renewal.budget) => return None,
+            Caller::Refused => None,
+        };
+        let Some(wait) = wait else {
+            return self.0.read(caller, renewal, reads, deadline).await;
         };
         drop(reads);
         self.arrange(renewal, wait);
@@ -177,7 +202,7 @@ impl<T: Send + Sync + 'static> Renewable<T> {
                 // Somebody else was faster.
                 if reads.wait(renewal.budget).is_none() {
                     let deadline = Deadline::within(MAX_BACKGROUND_READ);
-                    shared.read(renewal, reads, deadline).await;
+                    shared.read(Caller::New, renewal, reads, deadline).await;
                 }
             }
         });
@@ -202,7 +227,12 @@ impl<T: Send + Sync + 'static> Renewable<T> {
                 && reads.may_repeat()
             {
                 shared
-                    .read(renewal, reads, Deadline::within(MAX_BACKGROUND_READ))
+                    .read(
+                        Caller::New,
+                        renewal,
+                        reads,
+                        Deadline::within(MAX_BACKGROUND_READ),
+                    )
                     .await;
             }
         });
@@ -222,11 +252,18 @@ impl Reads {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// A read takes its part of the budget.
-    fn spend(&mut self, budget: Budget) {
+    /// Whether the last read is too fresh for one who was refused before.
+    fn is_recent(&self, budget: Budget) -> bool {
+        self.repeated.is_some_and(|at| at.elapsed() < budget.every)
+    }
+
+    /// A read for a new caller takes its part of the budget.
+    fn spend(&mut self, caller: Caller, budget: Budget) {
         let now = Instant::now();
         self.repeated = Some(now);
-        self.whole = self.whole.max(now) + budget.every;
+        if caller == Caller::New {
+            self.whole = self.whole.max(now) + budget.every;
+        }
     }
 }
 
@@ -243,11 +280,12 @@ impl<T> Shared<T> {
 
     async fn read(
         &self,
+        caller: Caller,
         renewal: &Renewal<T>,
         mut reads: MutexGuard<'_, Reads>,
         deadline: Deadline,
     ) -> Option<Arc<T>> {
-        reads.spend(renewal.budget);
+        reads.spend(caller, renewal.budget);
         let reading = timeout_at(deadline.instant(), renewal.source.read(deadline));
         let value = match reading.await {
             Ok(Ok(value)) => Arc::new(value),

@@ -439,4 +439,9 @@ async fn two_rotations_make_a_leaked_secret_useless() {
     for secret in &after {
         assert!(!ran.out.contains(secret) && !ran.err.contains(secret));
     }
+    let advice = include_str!("../../../docs/security.md");
+    assert!(
+        advice.contains("Rotate it **twice**")
+            && advice.contains("`okta-anypoint hook rotate --leaked`")
+    );
 }

@@ -53,6 +53,23 @@ async fn an_unassigned_user_gets_no_account() {
     assert_eq!(world.writes().len(), 0);
 }
 
+/// Somebody with the hook's secret can first send a real event's uuid with another subject.
+#[tokio::test]
+async fn a_forged_event_of_the_same_uuid_hides_no_event() {
+    let world = World::new().await;
+    let (ann, ben) = (world.user("ann"), world.user("ben"));
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    let forged = events.iter().map(|event| {
+        let mut forged = world.hint(&ben);
+        forged.uuid = event.uuid.clone();
+        forged
+    });
+    let forged: Vec<_> = forged.collect();
+    assert_eq!(world.deliver(&forged).await, 204);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
 #[tokio::test]
 async fn a_staged_user_who_is_assigned_gets_an_account() {
     let world = World::new().await;

@@ -4,17 +4,32 @@ use http::Method;
 use okta_anypoint::failure::{Cause, Class, Failure};
 use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
+use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::simulator::okta::Target;
 use okta_anypoint::simulator::traffic::Fault;
+use rstest::rstest;
 
 use super::GATEWAYS_404;
 use crate::world::{APP, World, soon};
 
-/// Before, each of these disabled the account, and the event counted as done.
+/// Before, each of these disabled the account, and the event counted as done. With `all` and `none`, no list of the app's
+/// groups is read that would fail as well.
+#[rstest]
+#[case::assigned(GroupSelection::Assigned)]
+#[case::all(GroupSelection::All)]
+#[case::none(GroupSelection::None)]
 #[tokio::test]
-async fn a_404_of_a_gateway_before_okta_disables_nobody() {
+async fn a_404_of_a_gateway_before_okta_disables_nobody(#[case] groups: GroupSelection) {
+    let members = match groups {
+        GroupSelection::None => "none",
+        _ => "ann",
+    };
     for body in GATEWAYS_404 {
-        let world = World::new().await;
+        let policy = Policy {
+            groups: groups.clone(),
+            ..Policy::default()
+        };
+        let world = World::with(policy).await;
         let devs = world.pushed_group("Devs").await;
         let ann = world.assigned_user("ann").await;
         world.when(|okta| okta.add_member(&devs, &ann)).await;
@@ -26,7 +41,7 @@ async fn a_404_of_a_gateway_before_okta_disables_nobody() {
         let kept = (record.status, record.error_class);
         assert_eq!(kept, (Status::Failed, Some(Class::Retryable)), "{body}");
         assert_eq!(world.account("ann"), "ann Example - enabled", "{body}");
-        assert_eq!(world.team("Devs"), "ann", "{body}");
+        assert_eq!(world.team("Devs"), members, "{body}");
         world.okta.traffic().remove_fault(fault);
         assert_eq!(world.deliver(&hint).await, 204, "{body}");
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use okta_anypoint::clock::Clock;
 use okta_anypoint::deadline::Deadline;
+use okta_anypoint::event::Change;
 use okta_anypoint::failure::Cause;
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::simulator::fault::FaultKind;
@@ -105,6 +106,25 @@ async fn applied_events_are_not_applied_again() {
         "nothing but the log is read at Okta"
     );
     assert!(stage.anypoint.traffic().log().is_empty());
+}
+
+/// Somebody with the hook's secret can first send a real event's uuid with another subject.
+#[tokio::test]
+async fn a_forged_event_of_the_same_uuid_hides_no_event() {
+    let stage = Stage::new().await;
+    let (ben, ann) = (stage.user("ben"), stage.assigned("ann"));
+    let uuids: Vec<String> = {
+        let okta = stage.okta.world();
+        okta.log.iter().map(|event| event.uuid.clone()).collect()
+    };
+    let forged = uuids.iter().map(|uuid| Change {
+        uuid: uuid.parse().unwrap(),
+        ..Change::found(format!("user#{ben}").parse().unwrap(), stage.clock.now_ms())
+    });
+    let forged: Vec<Change> = forged.collect();
+    stage.inline().send(&forged).await.unwrap();
+    stage.run(Task::CatchUp).await;
+    assert!(stage.link(&ann).await.is_some() && stage.is_enabled("ann"));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use okta_anypoint::deadline::Deadline;
+use okta_anypoint::deadline::{Deadline, MAX_LEASE};
 use okta_anypoint::ledger::Leased;
 use okta_anypoint::schedule::{Mode, RunOutcome, Summary, Task};
 use okta_anypoint::simulator::traffic::Fault;
@@ -57,6 +57,22 @@ async fn the_expired_lease_of_a_dead_run_is_taken_over() {
         stage.run(Task::Reconcile).await.outcome,
         RunOutcome::Completed
     );
+}
+
+/// A run died, and the clock was set back by a day. The next run waits for one lease, not for a day.
+#[tokio::test]
+async fn a_clock_set_back_lets_no_dead_lease_hold_a_task() {
+    for task in [Task::CatchUp, Task::Reconcile] {
+        let stage = Stage::new().await;
+        stage.clock.advance(Duration::from_secs(24 * 60 * 60));
+        let subject = format!("task#{}", task.as_str());
+        let dead = stage.table.ledger.lease(&subject, MAX_LEASE);
+        assert!(matches!(dead.await.unwrap(), Leased::Ours(_)));
+        stage.clock.set_back(Duration::from_secs(24 * 60 * 60));
+        assert_eq!(stage.run(task).await.outcome, RunOutcome::Skipped);
+        stage.clock.advance(MAX_LEASE + Duration::from_secs(1));
+        assert_eq!(stage.run(task).await.outcome, RunOutcome::Completed);
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ async fn many_connections_do_not_lock_okta_out() {
         let ready = serve.get(&remotes, "/ready").await;
         assert_eq!(ready.0, 200);
         assert!(ready.1.contains("connections run out"), "{}", ready.1);
+        assert!(metric(&serve, &remotes, "evicted_total").await > Some(0));
+        assert!(metric(&serve, &remotes, "connections").await > Some(256));
         drop(crowd);
     }
     serve.settled(&remotes).await;
@@ -138,12 +140,17 @@ async fn a_too_low_open_file_limit_is_reported_at_the_start() {
     );
 }
 
+/// The value of one metric. `None`: the page did not answer.
+async fn metric(serve: &Serve, remotes: &Remotes, name: &str) -> Option<u64> {
+    let (_, metrics) = serve.try_get(remotes, "/metrics").await?;
+    let name = format!("okta_anypoint_{name} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name))?;
+    line.parse().ok()
+}
+
 /// How many connections the system refused. `None`: the page did not answer.
 async fn refused_accepts(serve: &Serve, remotes: &Remotes) -> Option<u64> {
-    let (_, metrics) = serve.try_get(remotes, "/metrics").await?;
-    let name = "okta_anypoint_accept_failures_total ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name))?;
-    line.parse().ok()
+    metric(serve, remotes, "accept_failures_total").await
 }
 
 /// Other parts of the program, or other programs, have used up the descriptors.
@@ -225,6 +232,11 @@ async fn a_full_queue_makes_serve_unready() {
             assert_eq!(text, "the queue is full\n");
             let events = remotes.assign(&remotes.user("ada"));
             assert_eq!(remotes.deliver(&serve, &events).await, Some(503));
+            let waiting = "queue_messages{state=\"waiting\"}";
+            let waiting = metric(&serve, &remotes, waiting).await;
+            assert_eq!(waiting, Some(300_000));
+            let not_queued = "not_queued_total{cause=\"limit_reached\"}";
+            assert!(metric(&serve, &remotes, not_queued).await > Some(0));
         }
     }
 }
