@@ -2,7 +2,7 @@
 //!
 //! No order is documented for users, so an item can move between two pages while others come and
 //! go. Items are therefore counted by id: a list ends when as many distinct ids were read as `total`
-//! says, or at an empty page. Fewer than `total` is an incomplete read, tried once more and then an
+//! says, or at a page with nothing new. Fewer than `total` is an incomplete read, tried once more and then an
 //! error.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -80,7 +80,10 @@ impl Anypoint {
                 .map(|offset| self.read_page::<T>(first, limit, offset, deadline))
                 .buffered(MAX_PAGES_AT_ONCE);
             while let Some((page, _)) = pages.try_next().await? {
-                list.add(page);
+                // The list ends here, whatever its total says.
+                if page.is_empty() || !list.add(page) {
+                    break;
+                }
             }
         } else if length >= limit {
             let mut offset = length;

@@ -38,8 +38,9 @@ pub struct Reading {
     pub changes: Vec<Change>,
     /// Why the other events were ignored, one entry each.
     pub ignored: Vec<Ignored>,
-    /// Those of them that may concern us and cannot be read: they lack a usable type, or name no user or group.
-    pub unreadable: Vec<EventUuid>,
+    /// Those of them that may concern us and cannot be read: they lack a usable id or type, or name no user or group. `None`
+    /// is one without a usable id.
+    pub unreadable: Vec<Option<EventUuid>>,
 }
 
 /// Reads events of the System Log, where the types of both lists act. `now` (RFC 3339) stands in for
@@ -65,6 +66,7 @@ impl Reading {
     ) {
         let Ok(event) = event else {
             self.ignored.push(Ignored::Malformed);
+            self.unreadable.push(None);
             return;
         };
         match event.meaning(app, now, rule) {
@@ -73,7 +75,7 @@ impl Reading {
                 self.ignored.push(reason);
                 if matches!(reason, Ignored::Malformed | Ignored::NoSubject) {
                     let uuid = event.uuid.get().and_then(|id| EventUuid::parse(id).ok());
-                    self.unreadable.extend(uuid);
+                    self.unreadable.push(uuid);
                 }
             }
         }

@@ -261,9 +261,7 @@ impl Scheduler {
         let now = rfc3339(self.clock().now_ms());
         let reading = read_log_events(&page.events, &self.ports.app, &now);
         summary.add("ignored", reading.ignored.len());
-        summary
-            .problems
-            .extend(reading.unreadable.iter().map(unreadable));
+        summary.problems.extend(unreadable(&reading.unreadable));
         if summary.mode == Mode::Report {
             summary.add("would_queue", reading.changes.len());
             return Ok(true);
@@ -380,12 +378,19 @@ impl PublishedSpan {
     }
 }
 
-/// The problem of an event that no run can act on.
-fn unreadable(event: &EventUuid) -> Problem {
-    let what = format!(
-        "event {event} of the System Log has no usable type, user or group; the next reconcile finds its effect"
-    );
-    Problem::general(&Failure::retryable(Side::Okta, what).because(Cause::Unreadable))
+/// The problems of events that no run can act on: one for each id, and one for all without an id.
+fn unreadable(events: &[Option<EventUuid>]) -> impl Iterator<Item = Problem> {
+    let named = events
+        .iter()
+        .flatten()
+        .map(|event| format!("event {event} of the System Log has no usable type, user or group"));
+    let nameless = events.iter().filter(|event| event.is_none()).count();
+    let nameless =
+        (nameless > 0).then(|| format!("{nameless} event(s) of the System Log have no usable id"));
+    named.chain(nameless).map(|what| {
+        let what = format!("{what}; the next reconcile finds the effect");
+        Problem::general(&Failure::retryable(Side::Okta, what).because(Cause::Unreadable))
+    })
 }
 
 #[cfg(test)]

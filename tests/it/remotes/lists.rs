@@ -9,7 +9,7 @@ use okta_anypoint::simulator::anypoint::AnypointOptions;
 use okta_anypoint::simulator::fault::{Fault, FaultKind, Links};
 use okta_anypoint::simulator::okta::{LogEvent, OktaOptions};
 use okta_anypoint::simulator::traffic::Traffic;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::tenant::Tenant;
 use crate::world::{APP, World, soon};
@@ -315,6 +315,30 @@ async fn an_unreadable_account_does_not_spoil_its_list() {
     assert_eq!(world.account("ann"), "ann Example - disabled");
     world.when(|okta| okta.unsuspend(&ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
+/// A total that is too large costs a few calls, not one for each page that it promises.
+#[tokio::test]
+async fn a_list_of_accounts_ends_at_a_page_with_nothing_new() {
+    let world = World::new().await;
+    let traffic = world.anypoint.traffic();
+    let account =
+        json!({"id": "0a0e51b0-0000-4000-8000-000000000001", "username": "ann", "enabled": true});
+    let page = |data: &Value| {
+        let body = json!({"data": data, "total": 100_000});
+        Fault::status("/users", 200, &body.to_string())
+    };
+    for rest in [json!([account]), json!([])] {
+        traffic.clear();
+        traffic.inject(page(&json!([account])).once());
+        let rest = traffic.inject(page(&rest));
+        let answer = world.ports.anypoint.list_accounts(soon()).await;
+        let error = Failure::from(answer.unwrap_err());
+        assert!(error.is_retryable(), "{error}");
+        let calls = traffic.count(&Method::GET, "/users");
+        assert!(calls <= 12, "{calls} calls");
+        traffic.remove_fault(rest);
+    }
 }
 
 /// Two teams of two people. A third person joins the first group, and the second leaves it.

@@ -465,6 +465,35 @@ async fn a_repeated_page_or_link_ends_the_run_and_the_pass() {
 }
 
 #[tokio::test]
+async fn log_entries_without_a_readable_id_are_reported() {
+    let mut stage = Stage::new().await;
+    let recorder = stage.record();
+    let ann = stage.assigned("ann");
+    publish_at(&stage, 0, -60_000);
+    let good = stage.okta.world().log.last().unwrap().to_json();
+    let with = |uuid: Value| {
+        let mut event = good.clone();
+        event["uuid"] = uuid;
+        event
+    };
+    let mut no_target = with(json!("0000-target"));
+    no_target["target"] = json!([]);
+    let entries = json!([null, {"x": 1}, with(json!(5)), with(json!("a b")), no_target, good]);
+    let whole = Fault::status("/logs", 200, &entries.to_string());
+    stage.okta.traffic().inject(whole);
+    let summary = stage.try_run(Task::CatchUp, None).await.unwrap();
+    let problems: Vec<String> = summary
+        .problems
+        .iter()
+        .map(|problem| format!("{problem:?}"))
+        .collect();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].contains("0000-target"), "{problems:?}");
+    assert!(problems[1].contains("4 event(s)"), "{problems:?}");
+    assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
+}
+
+#[tokio::test]
 async fn a_log_that_fails_with_large_pages_is_read_in_small_ones() {
     let mut stage = Stage::new().await;
     let recorder = stage.record();
