@@ -476,9 +476,10 @@ async fn log_entries_without_a_readable_id_are_reported() {
         event["uuid"] = uuid;
         event
     };
-    let mut no_target = with(json!("0000-target"));
-    no_target["target"] = json!([]);
-    let entries = json!([null, {"x": 1}, with(json!(5)), with(json!("a b")), no_target, good]);
+    let mut no_user = with(json!("0000-no-user"));
+    let targets = no_user["target"].as_array_mut().unwrap();
+    targets.retain(|target| target["type"] == "AppInstance");
+    let entries = json!([null, {"x": 1}, with(json!(5)), with(json!("a b")), no_user, good]);
     let whole = Fault::status("/logs", 200, &entries.to_string());
     stage.okta.traffic().inject(whole);
     let summary = stage.try_run(Task::CatchUp, None).await.unwrap();
@@ -488,7 +489,7 @@ async fn log_entries_without_a_readable_id_are_reported() {
         .map(|problem| format!("{problem:?}"))
         .collect();
     assert_eq!(problems.len(), 2, "{problems:?}");
-    assert!(problems[0].contains("0000-target"), "{problems:?}");
+    assert!(problems[0].contains("0000-no-user"), "{problems:?}");
     assert!(problems[1].contains("4 event(s)"), "{problems:?}");
     assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
 }
