@@ -33,6 +33,8 @@ pub enum Finding {
     NotPushed,
     /// Of a group: a user who is in its team is not among its members.
     NotMember(OktaUserId),
+    /// Of a group: the group whose team has the wanted name does not exist, or `PUSH_GROUPS` does not select it.
+    NameOwnerNotPushed(OktaGroupId),
 }
 
 impl fmt::Display for Finding {
@@ -45,6 +47,7 @@ impl fmt::Display for Finding {
             Self::OwnerGone(user) => write!(f, "owner_gone:{user}"),
             Self::NotPushed => f.write_str("not_pushed"),
             Self::NotMember(user) => write!(f, "not_member:{user}"),
+            Self::NameOwnerNotPushed(group) => write!(f, "name_owner_not_pushed:{group}"),
         }
     }
 }
@@ -63,6 +66,9 @@ impl Finding {
             }
             Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
             Self::NotMember(user) => format!("Okta does not show user {user} in the group"),
+            Self::NameOwnerNotPushed(group) => {
+                format!("Okta does not show group {group}, whose team has the name, as one to push")
+            }
         }
     }
 }
@@ -176,6 +182,11 @@ impl Evidence {
     /// For a reconcile, which plans from one look. The worker's own look is the second.
     pub fn first_look() -> Self {
         Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
+    }
+
+    /// For a first look that no event announced.
+    pub(crate) fn without_events(now_ms: i64, confirm: Duration) -> Self {
+        Self::new(Announced::default(), &BTreeMap::new(), now_ms, confirm)
     }
 
     /// How sure a finding of this look is.

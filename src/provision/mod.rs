@@ -74,7 +74,9 @@ pub(crate) use shadow::{Shadow, dry_runs_taken_up};
 pub use step::Step;
 pub(crate) use step::{Applied, action};
 pub use team::Pairing;
-pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
+pub(crate) use team::{
+    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, plan_taken, plan_team, team_unread,
+};
 pub use user::{
     AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,
     NewPerson, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,

@@ -105,6 +105,8 @@ pub(crate) struct GroupView {
     pub(crate) past: Past,
     /// The side whose list is incomplete. Such a list adds members, and removes none.
     pub(crate) incomplete: Option<Side>,
+    /// The finding about the group whose team has the wanted name, if the plan of the team rests on it.
+    pub(crate) name_owner: Option<Finding>,
 }
 
 impl GroupView {
@@ -117,6 +119,7 @@ impl GroupView {
             below: 0,
             past: Past::OfNoOther,
             incomplete: None,
+            name_owner: None,
         }
     }
 }
@@ -155,6 +158,14 @@ pub(crate) struct GroupPlan {
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.
 pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
+    let mut plan = plan_members(view, policy, evidence);
+    if let Some(name_owner) = &view.name_owner {
+        plan.believe(name_owner.clone(), evidence);
+    }
+    plan
+}
+
+fn plan_members(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
     let mut plan = GroupPlan::default();
     if let GroupWanted::Team(wanted) = &view.wanted {
         plan.later = wanted.later.clone();
@@ -400,6 +411,7 @@ mod tests {
             below: 0,
             past: Past::OfNoOther,
             incomplete: None,
+            name_owner: None,
         }
     }
 
@@ -451,12 +463,7 @@ mod tests {
 
     #[test]
     fn a_member_missing_from_one_look_stays_until_a_second_look() {
-        let once = Evidence::new(
-            crate::provision::Announced::default(),
-            &std::collections::BTreeMap::new(),
-            1_000_000,
-            std::time::Duration::from_secs(15),
-        );
+        let once = Evidence::without_events(1_000_000, std::time::Duration::from_secs(15));
         let view = |ended: HashSet<OktaUserId>| {
             let wanted = WantedMembers {
                 accounts: vec![account("stays")],

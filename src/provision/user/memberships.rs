@@ -10,7 +10,7 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
+use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, overtaken};
 use crate::store::LastWrite;
 
 /// A membership that this run made.
@@ -95,7 +95,14 @@ impl Run<'_> {
                 return Ok(Some(joined(team, began_ms)));
             }
         }
-        let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
+        let EnsuredTeam { link, past } = match self.team_of(wanted, began_ms).await? {
+            Ensured::Team(team) => team,
+            // The group's own look waits until it is known, and adds the members.
+            Ensured::InDoubt(_) => {
+                self.progress.follow_group(&wanted.group);
+                return Ok(None);
+            }
+        };
         // A run that takes the group's lease after this one has a later time.
         let as_of_ms = self.ports().clock.now_ms() + 1;
         // The group has just adopted an existing team, whose members keep their membership type. Lists may still show
@@ -167,11 +174,7 @@ impl Run<'_> {
     }
 
     /// Finds or creates the team of a group, under a lease on the group.
-    async fn team_of(
-        &mut self,
-        wanted: &WantedTeam,
-        began_ms: i64,
-    ) -> Result<EnsuredTeam, Failure> {
+    async fn team_of(&mut self, wanted: &WantedTeam, began_ms: i64) -> Result<Ensured, Failure> {
         let group = Subject::Group(wanted.group.clone());
         let lease = self.lease_other(group, SUBJECT_WAIT).await?;
         let before = self.progress.applied.len();

@@ -182,7 +182,7 @@ impl Look<'_> {
                 let groups = ports.okta.list_groups_of_user(user, deadline).await?;
                 groups.is_some_and(|groups| groups.is_complete_for_user() && !groups.names(group))
             }
-            Finding::NotPushed | Finding::NotMember(_) => false,
+            Finding::NotPushed | Finding::NotMember(_) | Finding::NameOwnerNotPushed(_) => false,
         })
     }
 }

@@ -182,6 +182,7 @@ impl<'a> World<'a> {
             found: team.and_then(|team| self.found_members(team)),
             below: 0,
             past: Past::OfNoOther,
+            name_owner: None,
         }
     }
 
@@ -210,6 +211,7 @@ impl<'a> World<'a> {
             },
             link: Some(link.clone()),
             past: Past::OfNoOther,
+            name_owner: None,
         }
     }
 

@@ -510,6 +510,43 @@ async fn a_group_that_left_the_selection_without_an_event_waits() {
     }
 }
 
+/// The group whose team has the wanted name may still be pushed, so the first look does not take its team.
+#[tokio::test]
+async fn a_team_is_adopted_when_it_is_known_that_its_group_is_no_longer_pushed() {
+    for is_true in [true, false] {
+        let (queued, old, ann) = start().await;
+        if is_true {
+            queued.does(|okta| okta.unassign_group(APP, &old));
+        } else {
+            lie(&queued.world, denied(APP_GROUP, &old));
+        }
+        let new = queued.world.okta.world().create_group("devs").unwrap().id;
+        queued.does(|okta| okta.add_member(&new, &ann));
+        let mut events = queued.does(|okta| okta.assign_group(APP, &new));
+        events.retain(|event| event.event_type.starts_with("group."));
+        queued.waits(&events).await;
+        assert!(queued.world.team_link(&old).await.is_some());
+        queued.has_team();
+        truth(&queued.world);
+        queued.pass(CONFIRM);
+        queued.settles(&events).await;
+        let links = (
+            queued.world.team_link(&old).await,
+            queued.world.team_link(&new).await,
+        );
+        let record = queued.record(&events[0]).await;
+        if is_true {
+            assert_eq!(record.status, Status::Done);
+            assert!(links.0.is_none() && links.1.is_some());
+            assert_eq!(queued.world.team("devs"), "ann");
+        } else {
+            assert_eq!(record.error_code.as_deref(), Some("team_name_taken"));
+            assert!(links.0.is_some() && links.1.is_none());
+            queued.has_team();
+        }
+    }
+}
+
 impl Queued {
     fn has_team(&self) {
         assert_eq!(self.world.team("Devs"), "ann");

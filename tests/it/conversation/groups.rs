@@ -209,6 +209,57 @@ async fn the_second_of_two_groups_with_one_team_name_fails_with_advice() {
     assert!(world.team_link(&second).await.is_some());
 }
 
+/// An administrator deletes a group, or unassigns it, and makes a new one of the same name.
+#[tokio::test]
+async fn a_new_group_adopts_the_team_of_a_group_that_is_no_longer_pushed() {
+    for removal in [TeamRemoval::Empty, TeamRemoval::Keep] {
+        for way in ["delete", "unassign"] {
+            let policy = Policy {
+                team_removal: removal,
+                ..Policy::default()
+            };
+            let (world, old, ann) = devs_with_ann(policy).await;
+            let team = world.team_id("Devs");
+            let ended = world.okta_does(|okta| match way {
+                "delete" => okta.delete_group(&old),
+                _ => okta.unassign_group(APP, &old),
+            });
+            if way == "unassign" {
+                world.okta_does(|okta| okta.rename_group(&old, "Old devs"));
+            }
+            let new = world.okta.world().create_group("Devs").unwrap().id;
+            world.okta_does(|okta| okta.add_member(&new, &ann));
+            // The event of the old group's end comes first, or not at all.
+            if removal == TeamRemoval::Empty {
+                assert_eq!(world.deliver(&ended).await, 204);
+                assert_eq!(world.team("Devs"), "");
+            }
+            world.when(|okta| okta.assign_group(APP, &new)).await;
+            let link = world.team_link(&new).await.unwrap();
+            let found = (link.team_id.as_str(), link.origin);
+            assert_eq!(found, (team.as_str(), Origin::Adopted), "{way}");
+            assert!(world.team_link(&old).await.is_none(), "{way}");
+            assert_eq!(world.team("Devs"), "ann", "{way}");
+        }
+    }
+}
+
+/// The member's run leaves the other group's team to the new group's own look, which follows.
+#[tokio::test]
+async fn a_members_event_leads_to_the_team_of_a_group_that_is_no_longer_pushed() {
+    let (world, old, ann) = devs_with_ann(Policy::default()).await;
+    let (team, bob) = (world.team_id("Devs"), world.assigned_user("bob").await);
+    world.okta_does(|okta| okta.delete_group(&old));
+    let new = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &new));
+    world.okta_does(|okta| okta.add_member(&new, &ann));
+    world.when(|okta| okta.add_member(&new, &bob)).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    let link = world.team_link(&new).await.unwrap();
+    assert_eq!(link.team_id.as_str(), team);
+    assert!(world.team_link(&old).await.is_none());
+}
+
 #[tokio::test]
 async fn two_groups_can_swap_their_names() {
     let world = World::new().await;

@@ -189,6 +189,35 @@ async fn a_refused_team_name_does_not_affect_memberships() {
     }
 }
 
+/// An administrator deleted a group and made a new one of the same name, and no event came.
+#[tokio::test]
+async fn a_new_group_takes_over_the_team_of_a_group_that_is_gone() {
+    let mut stage = Stage::new().await;
+    let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
+    let old = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team_id("Devs");
+    stage.okta.world().delete_group(&old).unwrap();
+    let new = stage.pushed_group("Devs", &[&ben]);
+    let recorder = stage.record();
+    let plan = stage.run(Task::Reconcile).await;
+    assert_eq!(plan.problems, []);
+    let planned = actions(&plan, &format!("group#{new}"));
+    assert_eq!(planned, ["adopt_team", "remove_members", "add_members"]);
+    let sent = recorder.take();
+    let of_new = sent
+        .iter()
+        .find(|change| change.subject.to_string() == format!("group#{new}"));
+    let finding = format!("name_owner_not_pushed:{old}");
+    assert!(of_new.unwrap().planned.contains(&finding), "{sent:?}");
+    stage.recorder = None;
+    stage.settle().await;
+    assert_eq!(
+        (stage.team_id("Devs"), stage.members("Devs")),
+        (team, vec!["ben".to_owned()])
+    );
+}
+
 /// When sanitized names collide, a reconcile adds the group id to the later ones. Afterwards it finds nothing.
 #[tokio::test]
 async fn a_reconcile_tells_colliding_team_names_apart() {
