@@ -8,6 +8,7 @@ use super::view::{Membership, WantedTeam};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
+use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, overtaken};
@@ -173,17 +174,24 @@ impl Run<'_> {
         }
     }
 
-    /// Finds or creates the team of a group, under a lease on the group.
+    /// Finds or creates the team of a group, under a lease on the group. After it created or adopted one, the group
+    /// becomes a follow-up, whose look adds the other members.
     async fn team_of(&mut self, wanted: &WantedTeam, began_ms: i64) -> Result<Ensured, Failure> {
         let group = Subject::Group(wanted.group.clone());
-        let lease = self.lease_other(group, SUBJECT_WAIT).await?;
+        let lease = self.lease_other(group.clone(), SUBJECT_WAIT).await?;
         let before = self.progress.applied.len();
         let named_by = NamedBy::LookAt(began_ms);
         let ensured = self
             .ensure_team(&wanted.group, &wanted.group_name, named_by, &lease)
             .await;
         let done = self.progress.applied.get(before..).unwrap_or_default();
+        let is_new =
+            |done: &Applied| [action::CREATE_TEAM, action::ADOPT_TEAM].contains(&done.action);
+        let has_new_team = done.iter().any(is_new);
         self.give_back(lease, done).await?;
+        if has_new_team {
+            self.progress.follow(FollowUp::Once(group));
+        }
         ensured
     }
 }

@@ -1,11 +1,20 @@
 //! Contract §4, "Group", and the team part of "User": each line and its opposite.
 
+use std::sync::Arc;
+
+use http::Method;
 use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
+use okta_anypoint::queue::Queue;
+use okta_anypoint::simulator::traffic::Fault;
 use okta_anypoint::store::Origin;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{Pace, Worker};
 
-use crate::world::{APP, World};
+use crate::schedule::Recorder;
+use crate::world::{APP, World, look_at};
 
 /// A team of `name`, made by hand, directly below the root.
 pub fn team_by_hand(world: &World, name: &str) -> String {
@@ -279,13 +288,64 @@ async fn two_groups_can_swap_their_names() {
     assert_eq!(world.team_id("One"), team_two);
 }
 
+/// One member's event is enough: the group's own look adds the others.
 #[tokio::test]
-async fn a_team_deleted_by_hand_is_created_again() {
-    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+async fn a_team_deleted_by_hand_is_made_again_with_all_members() {
+    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
+    let bob = world.assigned_user("bob").await;
+    world.when(|okta| okta.add_member(&devs, &bob)).await;
     let id = world.team_id("Devs");
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
-    assert_eq!(world.team("Devs"), "ann");
+    assert_eq!(world.team("Devs"), "ann bob");
+    assert_ne!(world.team_id("Devs"), id);
+}
+
+#[tokio::test]
+async fn a_team_that_a_members_event_adopts_gets_all_members() {
+    let world = World::new().await;
+    let [ann, bob] = [
+        world.assigned_user("ann").await,
+        world.assigned_user("bob").await,
+    ];
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    world.okta_does(|okta| okta.add_member(&devs, &bob));
+    let team = team_by_hand(&world, "Devs");
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    assert_eq!(world.team_id("Devs"), team);
+}
+
+/// The next run finds the team, so a run that failed makes the group a follow-up, too.
+#[tokio::test]
+async fn the_group_of_a_new_team_is_looked_at_after_a_run_that_failed() {
+    for has_team in [false, true] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        let assigned = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        world.okta_does(|okta| okta.add_member(&devs, &ann));
+        if has_team {
+            assert_eq!(world.deliver(&assigned).await, 204);
+            let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
+            world.anypoint().remove_member(&team, &account).unwrap();
+        }
+        let recorder = Arc::new(Recorder::default());
+        let metrics = Arc::new(Metrics::new("test"));
+        let queue: Arc<dyn Queue> = recorder.clone();
+        let worker = Worker::new(world.ports.clone(), Some(queue), metrics, Pace::QUEUED);
+        let failing = Fault::status("/members", 403, "{}").on(Method::PATCH);
+        world.anypoint.traffic().inject(failing);
+        let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+        let verdict = look_at(&worker, subject).await;
+        assert!(verdict.is_retry(), "{verdict:?}");
+        let expected = match has_team {
+            false => vec![format!("group#{devs}")],
+            true => Vec::new(),
+        };
+        assert_eq!(recorder.subjects(), expected);
+    }
 }
 
 #[tokio::test]
