@@ -51,11 +51,18 @@ impl Run<'_> {
         refused.map_or(Ok(()), Err)
     }
 
-    pub(super) async fn leave(
+    pub(super) async fn leave_all(
         &mut self,
         account: &AccountId,
-        team: &TeamId,
+        teams: &[TeamId],
     ) -> Result<(), Failure> {
+        for team in teams {
+            self.leave(account, team).await?;
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
         self.write(Applied::on(action::LEAVE_TEAM, team), call)

@@ -271,6 +271,27 @@ async fn an_announced_removal_is_applied_at_its_first_look() {
     }
 }
 
+/// One look did not show the assignment, so the account waits. That the user left the group is known by itself.
+#[tokio::test]
+async fn who_left_a_group_leaves_its_team_while_the_account_waits() {
+    for is_announced in [true, false] {
+        let (queued, devs, ann) = start().await;
+        queued.does(|okta| okta.unassign(APP, &ann));
+        let mut events = queued.does(|okta| okta.remove_member(&devs, &ann));
+        events.retain(|event| event.event_type == "group.user_membership.remove");
+        if !is_announced {
+            events = queued.hint(&ann);
+        }
+        queued.waits(&events).await;
+        let team = if is_announced { "" } else { "ann" };
+        assert_eq!(queued.world.team("Devs"), team);
+        assert_eq!(queued.world.account("ann"), "ann Example - enabled");
+        queued.pass(CONFIRM);
+        queued.settles(&events).await;
+        queued.has_nothing();
+    }
+}
+
 #[tokio::test]
 async fn a_waiting_change_does_not_delay_an_announced_one() {
     let (queued, devs, ann) = start().await;
