@@ -15,6 +15,7 @@ use crate::provision::evidence::{Evidence, Unpushed, contradiction};
 use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::{Look, few_at_once};
 use crate::provision::selection::{GroupSelection, Selected};
+use crate::provision::user::Membership;
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
@@ -318,7 +319,7 @@ impl Look<'_> {
                 None => Owner::Unknown,
             };
             found.push(MemberFound {
-                plain: member.is_plain(),
+                membership: Membership::from(&member),
                 owner,
                 account: member.id,
             });

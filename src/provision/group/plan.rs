@@ -8,6 +8,7 @@ use crate::provision::evidence::{Evidence, Finding, Findings, Unpushed};
 use crate::provision::policy::{Policy, TeamRemoval};
 use crate::provision::step::{Step, action};
 use crate::provision::team::Past;
+use crate::provision::user::Membership;
 use crate::provision::wanted::MemberWanted;
 use crate::store::TeamLink;
 
@@ -65,8 +66,7 @@ impl WantedMembers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MemberFound {
     pub(crate) account: AccountId,
-    /// Whether it is a plain membership.
-    pub(crate) plain: bool,
+    pub(crate) membership: Membership,
     /// Whose account it is, if a link points to it.
     pub(crate) owner: Owner,
 }
@@ -87,7 +87,16 @@ pub(crate) enum Owner {
 impl MemberFound {
     /// Whether the membership is ours to end.
     pub(crate) fn can_end(&self) -> bool {
-        self.plain && !matches!(self.owner, Owner::Unknown | Owner::Excluded)
+        self.membership == Membership::Ours && self.is_owned()
+    }
+
+    /// Whether the membership may be ours to end, but its kind could not be read.
+    fn is_unread(&self) -> bool {
+        self.membership == Membership::Unread && self.is_owned()
+    }
+
+    fn is_owned(&self) -> bool {
+        matches!(self.owner, Owner::Current(_) | Owner::Former(_))
     }
 }
 
@@ -228,7 +237,8 @@ impl GroupPlan {
         let members = found.iter().filter(|found| found.can_end());
         let leaving = members.filter_map(|found| unassigned.get(&found.account));
         self.later.extend(leaving.copied().cloned());
-        let is_sure = |found: &&MemberFound| past == Past::OfNoOther || !found.plain;
+        let is_sure =
+            |found: &&MemberFound| past == Past::OfNoOther || found.membership != Membership::Ours;
         let present: HashSet<&AccountId> = found
             .iter()
             .filter(is_sure)
@@ -236,26 +246,41 @@ impl GroupPlan {
             .collect();
         self.add_missing(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
+        let mut unread = Vec::new();
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
             let account = &found.account;
-            let leaves = match &found.owner {
-                _ if !found.can_end() => false,
-                Owner::Current(user) if wanted.ended.contains(user) => true,
-                Owner::Current(user) => {
-                    let is_known = self.believe(Finding::NotMember(user.clone()), evidence);
-                    if is_known {
-                        self.leavers.push((account.clone(), user.clone()));
-                    }
-                    is_known
-                }
-                Owner::Former(_) => true,
-                Owner::Excluded | Owner::Unknown => false,
+            let leaver = match &found.owner {
+                _ if !found.can_end() && !found.is_unread() => continue,
+                Owner::Current(user) if !wanted.ended.contains(user) => Some(user),
+                _ => None,
             };
-            if leaves {
-                self.remove.push(account.clone());
+            if let Some(user) = leaver
+                && !self.believe(Finding::NotMember(user.clone()), evidence)
+            {
+                continue;
             }
+            if found.is_unread() {
+                unread.push(account.clone());
+                continue;
+            }
+            self.leavers
+                .extend(leaver.map(|user| (account.clone(), user.clone())));
+            self.remove.push(account.clone());
         }
         self.remove.sort();
+        self.refuse_unread(&unread);
+    }
+
+    /// Reports the memberships that have to end, and stay because their kind could not be read.
+    fn refuse_unread(&mut self, unread: &[AccountId]) {
+        if !unread.is_empty() {
+            let who = list(unread);
+            let what = format!(
+                "a membership has to end and its kind cannot be read, so it stays: {who}; the rest was done"
+            );
+            let failure = Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable);
+            self.refused = Some(failure);
+        }
     }
 
     fn end(
@@ -274,16 +299,20 @@ impl GroupPlan {
             leave
         };
         let keeps_somebody = found.iter().any(|found| found.owner == Owner::Excluded);
-        let (remove, end) = match policy.team_removal {
-            TeamRemoval::Empty => (leave(), None),
-            TeamRemoval::Keep => (Vec::new(), Some(TeamEnd::Unlink)),
-            TeamRemoval::Delete if view.found.is_none() => (Vec::new(), None),
+        let unread = || -> Vec<AccountId> {
+            let unread = found.iter().filter(|found| found.is_unread());
+            unread.map(|found| found.account.clone()).collect()
+        };
+        let (remove, unread, end) = match policy.team_removal {
+            TeamRemoval::Empty => (leave(), unread(), None),
+            TeamRemoval::Keep => (Vec::new(), Vec::new(), Some(TeamEnd::Unlink)),
+            TeamRemoval::Delete if view.found.is_none() => (Vec::new(), Vec::new(), None),
             // A team that cannot be deleted still loses its members. An excluded member keeps the team.
-            TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), None),
-            TeamRemoval::Delete => (Vec::new(), Some(TeamEnd::Delete)),
+            TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), unread(), None),
+            TeamRemoval::Delete => (Vec::new(), Vec::new(), Some(TeamEnd::Delete)),
         };
         let has_children = policy.team_removal == TeamRemoval::Delete && view.below > 0;
-        if remove.is_empty() && end.is_none() && !has_children {
+        if remove.is_empty() && unread.is_empty() && end.is_none() && !has_children {
             return;
         }
         let weight = evidence.weigh_end(why, &policy.groups);
@@ -291,6 +320,7 @@ impl GroupPlan {
             return;
         }
         (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
+        self.refuse_unread(&unread);
         if has_children {
             self.refused = Some(children(&link.team_id));
         }
@@ -393,7 +423,10 @@ mod tests {
     fn found(id: &str, plain: bool, owner: Option<&str>) -> MemberFound {
         MemberFound {
             account: account(id),
-            plain,
+            membership: match plain {
+                true => Membership::Ours,
+                false => Membership::Special,
+            },
             owner: owner.map_or(Owner::Unknown, |id| Owner::Current(user(id))),
         }
     }
@@ -499,6 +532,49 @@ mod tests {
             };
             assert!(plan(&pushed, &policy).writes_nothing());
         }
+    }
+
+    #[test]
+    fn a_membership_of_an_unknown_kind_is_reported_where_it_has_to_end() {
+        let unread = |owner: Owner| MemberFound {
+            account: account("unread"),
+            membership: Membership::Unread,
+            owner,
+        };
+        let current = || Owner::Current(user("00u9"));
+        let refused = |wanted: GroupWanted, found: MemberFound, evidence: &Evidence| {
+            let mut members = mixed();
+            members.push(found);
+            let plan = plan_group(&view(wanted, Some(members)), &Policy::default(), evidence);
+            assert!(!plan.remove.contains(&account("unread")));
+            plan.refused
+        };
+        let known = Evidence::first_look();
+        let gone = || GroupWanted::Nothing(Unpushed::Gone);
+        for wanted in [members(&["stays"]), gone()] {
+            for owner in [current(), Owner::Former(user("00u9"))] {
+                let failure = refused(wanted.clone(), unread(owner), &known).unwrap();
+                assert!(failure.is_retryable() && failure.cause == Cause::Unreadable);
+                assert!(failure.to_string().contains("account unread"), "{failure}");
+            }
+            for owner in [Owner::Unknown, Owner::Excluded] {
+                assert_eq!(refused(wanted.clone(), unread(owner), &known), None);
+            }
+        }
+        // It does not end: the user is in the group, or may be.
+        assert_eq!(
+            refused(members(&["unread"]), unread(current()), &known),
+            None
+        );
+        let once = Evidence::without_events(1_000_000, std::time::Duration::from_secs(15));
+        assert_eq!(refused(members(&[]), unread(current()), &once), None);
+        // Under this setting nobody leaves.
+        let keep = Policy {
+            team_removal: TeamRemoval::Keep,
+            ..Policy::default()
+        };
+        let kept = view(gone(), Some(vec![unread(current())]));
+        assert_eq!(plan(&kept, &keep).refused, None);
     }
 
     #[test]

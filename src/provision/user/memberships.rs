@@ -3,7 +3,6 @@
 //! A membership has two subjects, and this run has leased only the user. It creates a missing team under the lease on
 //! the team's group.
 
-use super::look::membership;
 use super::view::{Membership, WantedTeam};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
@@ -121,7 +120,7 @@ impl Run<'_> {
         if !self.progress.applied.iter().any(is_made) {
             let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
             let found = self.look.ask_team_for(account, &link.team_id).await?;
-            match found.as_ref().map(membership) {
+            match found.as_ref().map(Membership::from) {
                 Some(Membership::Special | Membership::Unread) => return Ok(None),
                 Some(_) if past == Past::OfNoOther && !left => return Ok(None),
                 _ => {}

@@ -256,6 +256,15 @@ impl World<'_> {
         plan: &mut Plan,
     ) {
         let members = plan_group(view, self.policy, evidence);
+        // An incomplete list is reported by itself.
+        if let Some(failure) = members
+            .refused
+            .as_ref()
+            .filter(|_| view.incomplete.is_none())
+        {
+            let subject = Subject::Group(group.clone());
+            plan.problems.push(Problem::of(subject, failure));
+        }
         steps.extend(self.group_steps(&members, plan));
         plan.push_group(group, steps, &members.findings.believed);
     }
