@@ -1,7 +1,7 @@
 //! Looks at the team of a group. Reads only.
 
 use super::names::{NameOwner, NamePlan, WantedName, plan_taken};
-use super::plan::{Decided, TeamPlan, check_team_read, plan_team};
+use super::plan::{Decided, TeamPlan, check_team_read, misplaced, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
@@ -31,8 +31,15 @@ impl Look<'_> {
             check_team_read(&link.team_id, &teams)?;
         }
         let teams = teams.items;
-        let is_shown = |link: &TeamLink| teams.iter().any(|team| team.id == link.team_id);
-        if let Some(link) = link.as_ref().filter(|link| !is_shown(link))
+        let shown = |link: &TeamLink| teams.iter().find(|team| team.id == link.team_id);
+        if let Some(failure) = link
+            .as_ref()
+            .and_then(shown)
+            .and_then(|team| misplaced(group, team))
+        {
+            tracing::warn!(%group, "the team of the group hangs below another team: {failure}");
+        }
+        if let Some(link) = link.as_ref().filter(|link| shown(link).is_none())
             && (ports.anypoint.team(&link.team_id, self.deadline).await?).is_some()
         {
             return Err(contradiction(

@@ -202,6 +202,21 @@ pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<()
     Ok(())
 }
 
+/// The problem of a linked team that somebody moved below another team. The program does not move it back. Its members
+/// follow the group in any place.
+pub(crate) fn misplaced(group: &OktaGroupId, team: &Team) -> Option<Failure> {
+    let [_, .., parent] = team.ancestors.as_slice() else {
+        return None;
+    };
+    let what = format!(
+        "team {} of group {group} hangs below team {parent}, not directly below the root team. Its members follow the \
+         group, and it stays there.",
+        team.id
+    );
+    let advice = "Move the team directly below the root team in Anypoint.";
+    Some(Failure::permanent(Side::Anypoint, what, advice))
+}
+
 /// The failure when a linked team could not be read.
 pub(crate) fn team_unread(team: &TeamId) -> Failure {
     let what = format!("the linked team {team} could not be read; nothing was changed");
@@ -335,6 +350,24 @@ mod tests {
             };
             assert_eq!(found, Decided::ByNameOwner(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn only_a_team_below_another_team_is_misplaced() {
+        for ancestors in [&[][..], &["root"]] {
+            assert_eq!(
+                misplaced(&group("00g1"), &team("t1", "Ops", ancestors)),
+                None
+            );
+        }
+        let found = misplaced(&group("00g1"), &team("t1", "Ops", &["root", "up", "t2"]));
+        let text = found.unwrap().to_string();
+        assert!(
+            ["00g1", "team t1", "team t2", "Move"]
+                .iter()
+                .all(|part| text.contains(part)),
+            "{text}"
+        );
     }
 
     /// Only a broken table links a group to two teams. The group cannot free the name for itself.

@@ -9,8 +9,8 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
     Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Owner, Step, TeamEnd, TeamPlan,
-    TeamRemoval, UserPlan, Wanted, WantedName, action, plan_group, plan_taken, plan_team,
-    plan_user, team_unread, unread_attributes,
+    TeamRemoval, UserPlan, Wanted, WantedName, action, misplaced, plan_group, plan_taken,
+    plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -184,6 +184,12 @@ impl World<'_> {
                 continue;
             }
             let link = self.read.team_links.get(group);
+            let mut teams = self.read.teams.iter();
+            let team = link.and_then(|link| teams.find(|team| team.id == link.team_id));
+            if let Some(failure) = team.and_then(|team| misplaced(group, team)) {
+                let subject = Subject::Group(group.clone());
+                plan.problems.push(Problem::of(subject, &failure));
+            }
             let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
                 if let Some(link) = link {
