@@ -10,7 +10,8 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
-use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
+use super::plan::{GroupPlan, TeamEnd, plan_group};
+use super::view::{GroupView, GroupWanted, Owner};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};

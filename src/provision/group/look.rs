@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join;
 
-use super::plan::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
+use super::view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::{Extent, Listed};
