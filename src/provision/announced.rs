@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::evidence::{Finding, Unpushed};
+use super::finding::{Finding, Unpushed};
 use super::selection::GroupSelection;
 use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::ids::OktaGroupId;

@@ -1,7 +1,8 @@
 //! Shows what a run would do. `plan`, `explain` and the demo print the worker's own plan.
 
 use super::announced::Announced;
-use super::evidence::{Evidence, Finding, Findings};
+use super::evidence::Evidence;
+use super::finding::{Finding, Findings};
 use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::failure::Side;
 use crate::ids::{AccountId, OktaUserId};
-use crate::provision::evidence::{Finding, Unpushed};
+use crate::provision::finding::{Finding, Unpushed};
 use crate::provision::team::Past;
 use crate::provision::user::Membership;
 use crate::provision::wanted::MemberWanted;

@@ -4,7 +4,7 @@ use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
-use crate::provision::evidence::Finding;
+use crate::provision::finding::Finding;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, Step, action};
 use crate::store::{Linked, Origin, TeamLink};

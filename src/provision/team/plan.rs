@@ -6,7 +6,7 @@ use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Listed;
 use crate::ids::{OktaGroupId, TeamId};
-use crate::provision::evidence::Finding;
+use crate::provision::finding::Finding;
 use crate::provision::step::{Step, action};
 use crate::store::TeamLink;
 

@@ -10,7 +10,8 @@ use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, Wan
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Findings, Weight, contradiction};
+use crate::provision::evidence::{Evidence, contradiction};
+use crate::provision::finding::{Finding, Findings, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
