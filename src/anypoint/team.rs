@@ -107,6 +107,11 @@ impl Member {
     pub(crate) fn is_plain(&self) -> bool {
         self.membership.is_plain()
     }
+
+    /// Whether only the id could be read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.membership.kind == Kind::Unread
+    }
 }
 
 /// One team of an account.

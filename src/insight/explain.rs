@@ -15,7 +15,7 @@ use crate::ledger::{Record, Status};
 use crate::okta::{AppUser, Group};
 use crate::provision::{
     Announced, Doubt, GroupPreview, GroupWanted, Ports, Provisioner, Seen, Step, UserView, Wanted,
-    unread_attributes,
+    misplaced, unread_attributes,
 };
 use crate::store::{TeamLink, UserLink};
 
@@ -296,12 +296,18 @@ async fn team_facts(
     };
     let found = preview.view.found.as_deref().unwrap_or_default();
     let ours = found.iter().filter(|found| found.can_end()).count();
-    Ok(vec![
+    let mut facts = vec![
         ("team", json!(team.id)),
         ("name", json!(team.name)),
         ("members that are ours", json!(ours)),
         ("other members", json!(found.len() - ours)),
-    ])
+    ];
+    if let Some(group) = &preview.group
+        && let Some(failure) = misplaced(&group.id, &team)
+    {
+        facts.push(("place", json!(failure.to_string())));
+    }
+    Ok(facts)
 }
 
 /// The newest of a subject's records that the brake holds, if there is one.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::evidence::{Finding, Unpushed};
+use super::finding::{Finding, Unpushed};
 use super::selection::GroupSelection;
 use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::ids::OktaGroupId;
@@ -177,7 +177,10 @@ impl Announced {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
                 Finding::NotInGroup(group) => self.revokes(&Fact::InGroup(group.clone())),
                 // `ends_team` decides about `NotPushed`, because the announcement depends on the reason.
-                Finding::NotPushed | Finding::OwnerGone(_) | Finding::NotMember(_) => false,
+                Finding::NotPushed
+                | Finding::OwnerGone(_)
+                | Finding::NotMember(_)
+                | Finding::NameOwnerNotPushed(_) => false,
             }
     }
 

@@ -7,134 +7,16 @@
 //! group that is not pushed. It plans a removal only if [`Weight::is_enough`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use super::announced::{Announced, Fact, Sense};
+use super::finding::{Finding, Unpushed, Weight};
 use super::selection::GroupSelection;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{OktaGroupId, OktaUserId};
+use crate::ids::OktaGroupId;
 
 /// A first look older than this is forgotten, in milliseconds.
 const MAX_AGE_MS: i64 = 60 * 60 * 1000;
-
-/// Something that a look at Okta did not show.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Finding {
-    /// Of a user: there is no such user.
-    NoUser,
-    /// Of a user: the app has no such app user.
-    NotAssigned,
-    /// Of a user: the group is not among the user's groups.
-    NotInGroup(OktaGroupId),
-    /// Of a user: the Okta user who has the wanted account does not exist, or is not assigned.
-    OwnerGone(OktaUserId),
-    /// Of a group: it does not exist, or `PUSH_GROUPS` does not select it.
-    NotPushed,
-    /// Of a group: a user who is in its team is not among its members.
-    NotMember(OktaUserId),
-}
-
-impl fmt::Display for Finding {
-    /// The stable word that the table and messages use.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoUser => f.write_str("no_user"),
-            Self::NotAssigned => f.write_str("not_assigned"),
-            Self::NotInGroup(group) => write!(f, "not_in_group:{group}"),
-            Self::OwnerGone(user) => write!(f, "owner_gone:{user}"),
-            Self::NotPushed => f.write_str("not_pushed"),
-            Self::NotMember(user) => write!(f, "not_member:{user}"),
-        }
-    }
-}
-
-impl Finding {
-    /// What Okta did not show, in words.
-    pub fn in_words(&self) -> String {
-        match self {
-            Self::NoUser => "Okta shows no such user".to_owned(),
-            Self::NotAssigned => "Okta does not show the app assignment".to_owned(),
-            Self::NotInGroup(group) => {
-                format!("Okta does not show group {group} among the user's groups")
-            }
-            Self::OwnerGone(user) => {
-                format!("Okta does not show that user {user}, who has the account, is assigned")
-            }
-            Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
-            Self::NotMember(user) => format!("Okta does not show user {user} in the group"),
-        }
-    }
-}
-
-/// Why a group does not become a team.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unpushed {
-    /// There is no such group.
-    Gone,
-    /// The group is not assigned to the app, and `PUSH_GROUPS` asks for that.
-    NotAssigned,
-    /// `PUSH_GROUPS` does not select a group of this name or kind.
-    NotSelected,
-    /// It is none of the pushed groups that a reconcile read.
-    NotListed,
-}
-
-impl Unpushed {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Gone => "the Okta group does not exist (any more)",
-            Self::NotAssigned | Self::NotSelected => {
-                "the group is not (or no longer) selected by PUSH_GROUPS"
-            }
-            Self::NotListed => "the group is gone, or not (or no longer) selected by PUSH_GROUPS",
-        }
-    }
-}
-
-/// How sure a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weight {
-    /// An event, or an operator, announced it.
-    Announced,
-    /// Two looks agree.
-    SeenTwice,
-    /// Seen once.
-    SeenOnce,
-}
-
-impl Weight {
-    /// Whether a removal may follow.
-    pub(crate) fn is_enough(self) -> bool {
-        self != Self::SeenOnce
-    }
-}
-
-/// The findings of one look.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Findings {
-    pub(crate) believed: Vec<Finding>,
-    /// Findings that need a second look before anything follows from them.
-    pub(crate) doubted: Vec<Finding>,
-}
-
-impl Findings {
-    /// Adds a finding. Returns whether a removal may follow from it.
-    pub(super) fn note(&mut self, finding: Finding, weight: Weight) -> bool {
-        let list = match weight.is_enough() {
-            true => &mut self.believed,
-            false => &mut self.doubted,
-        };
-        if !list.contains(&finding) {
-            list.push(finding);
-        }
-        weight.is_enough()
-    }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &Finding> {
-        self.believed.iter().chain(&self.doubted)
-    }
-}
 
 /// The evidence for the findings of one look.
 #[derive(Debug, Clone)]
@@ -176,6 +58,11 @@ impl Evidence {
     /// For a reconcile, which plans from one look. The worker's own look is the second.
     pub fn first_look() -> Self {
         Self::new(Announced::everything(), &BTreeMap::new(), 0, Duration::ZERO)
+    }
+
+    /// For a first look that no event announced.
+    pub(crate) fn without_events(now_ms: i64, confirm: Duration) -> Self {
+        Self::new(Announced::default(), &BTreeMap::new(), now_ms, confirm)
     }
 
     /// How sure a finding of this look is.
@@ -308,7 +195,7 @@ pub(super) fn contradiction(side: Side, what: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::event::Change;
-    use crate::ids::Subject;
+    use crate::ids::{OktaUserId, Subject};
 
     const SECOND: i64 = 1000;
     const CONFIRM: Duration = Duration::from_secs(15);

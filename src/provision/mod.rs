@@ -18,6 +18,7 @@ mod attributes;
 mod brake;
 mod evidence;
 mod exclusion;
+mod finding;
 mod group;
 mod names;
 mod pause;
@@ -47,9 +48,10 @@ pub(crate) use attributes::unread_attributes;
 pub use attributes::{AccountField, Attributes, FieldSource, FieldValue};
 pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
 pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
-pub(crate) use evidence::Unpushed;
-pub use evidence::{Evidence, Finding};
+pub use evidence::Evidence;
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};
+pub use finding::Finding;
+pub(crate) use finding::Unpushed;
 pub(crate) use group::{
     GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,
 };
@@ -74,7 +76,10 @@ pub(crate) use shadow::{Shadow, dry_runs_taken_up};
 pub use step::Step;
 pub(crate) use step::{Applied, action};
 pub use team::Pairing;
-pub(crate) use team::{Past, TeamPlan, plan_team, team_unread};
+pub(crate) use team::{
+    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, misplaced, plan_taken, plan_team,
+    team_unread,
+};
 pub use user::{
     AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,
     NewPerson, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,

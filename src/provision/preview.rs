@@ -1,11 +1,12 @@
 //! Shows what a run would do. `plan`, `explain` and the demo print the worker's own plan.
 
 use super::announced::Announced;
-use super::evidence::{Evidence, Finding, Findings};
+use super::evidence::Evidence;
+use super::finding::{Finding, Findings};
 use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;
-use super::team::TeamPlan;
+use super::team::{TakenName, TeamPlan};
 use super::user::{UserKnown, UserPlan, UserView, plan_user};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
@@ -191,7 +192,7 @@ impl Provisioner {
         };
         let link = view.link.clone();
         let team = match &group {
-            Some(group) => look.team_preview(group, &mut view).await,
+            Some(group) => look.team_preview(group, &mut view, &evidence).await,
             None => Ok(None),
         };
         let plan = plan_group(&view, policy, &evidence);
@@ -217,10 +218,14 @@ impl Look<'_> {
         &self,
         group: &Group,
         view: &mut GroupView,
+        evidence: &Evidence,
     ) -> Result<Option<Step>, Failure> {
-        let (plan, link, name) = self.team(&group.id, group.name()).await?;
+        let (plan, link, name) = self.team(&group.id, group.name(), evidence).await?;
+        view.name_owner = plan.finding();
         match &plan {
-            TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team) => {
+            TeamPlan::Adopt(team)
+            | TeamPlan::AdoptAndRename(team)
+            | TeamPlan::TakeOver(TakenName { team, .. }) => {
                 let link = TeamLink {
                     team_id: team.clone(),
                     team_name: name.clone(),
@@ -233,7 +238,11 @@ impl Look<'_> {
                 view.link = Some(link);
             }
             TeamPlan::Create { .. } => view.link = None,
-            TeamPlan::Keep(_) | TeamPlan::Rename(_) | TeamPlan::TakenBy { .. } => {}
+            TeamPlan::Keep(_)
+            | TeamPlan::Rename(_)
+            | TeamPlan::Free { .. }
+            | TeamPlan::MoveAside(_)
+            | TeamPlan::InDoubt(_) => {}
         }
         Ok(plan.step(&name, link.as_ref()))
     }

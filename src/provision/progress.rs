@@ -18,8 +18,9 @@ pub(crate) enum FollowUp {
     Member(OktaUserId, OktaGroupId),
     /// A subject as a whole.
     Subject(Subject),
-    /// A user whose account another user adopted. The next run would not find that again.
-    Freed(OktaUserId),
+    /// A subject that the next run would not find again, so it follows also after a failure. It is a user whose account
+    /// another user adopted, or a group whose team a user's run created or adopted.
+    Once(Subject),
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +102,7 @@ impl Progress {
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
         let follow_ups = self.follow_ups.iter();
         follow_ups
-            .filter(|next| result.is_ok() || matches!(next, FollowUp::Freed(_)))
+            .filter(|next| result.is_ok() || matches!(next, FollowUp::Once(_)))
             .cloned()
             .collect()
     }

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::brake::Brake;
-use super::evidence::{Evidence, Findings};
+use super::evidence::Evidence;
+use super::finding::Findings;
 use super::ports::Ports;
 use super::progress::Progress;
 use super::provisioner::{Look, SecondLook};

@@ -1,7 +1,7 @@
 //! What Okta wants for a user, from what Okta says. Pure.
 
 use super::attributes::AccountField;
-use super::evidence::Finding;
+use super::finding::Finding;
 use super::policy::{Policy, SuspendedUsers};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::AccountId;

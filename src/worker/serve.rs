@@ -277,8 +277,9 @@ impl Worker {
         let changes: Vec<Change> = next
             .iter()
             .map(|next| match next {
-                FollowUp::Subject(subject) => Change::found(subject.clone(), now_ms),
-                FollowUp::Freed(user) => Change::found(Subject::User(user.clone()), now_ms),
+                FollowUp::Subject(subject) | FollowUp::Once(subject) => {
+                    Change::found(subject.clone(), now_ms)
+                }
                 FollowUp::Member(user, group) => {
                     Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
                 }

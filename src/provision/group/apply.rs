@@ -10,16 +10,18 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
-use super::plan::{GroupPlan, GroupView, GroupWanted, Owner, TeamEnd, plan_group};
+use super::plan::{GroupPlan, TeamEnd, plan_group};
+use super::view::{GroupView, GroupWanted, Owner};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
-use crate::provision::evidence::{Finding, contradiction};
+use crate::provision::evidence::contradiction;
+use crate::provision::finding::Finding;
 use crate::provision::progress::FollowUp;
 use crate::provision::provisioner::few_at_once;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{NamedBy, Past};
+use crate::provision::team::{Ensured, NamedBy, Past};
 use crate::store::Tenure;
 
 /// Leavers that one look checks and removes. The next look at the group removes more.
@@ -64,23 +66,33 @@ impl Run<'_> {
             self.evidence.confirm_look();
             (state, young) = self.look.group_state(group, &self.evidence).await?;
         }
-        let mut refused = None;
+        let (mut refused, mut name_owner) = (None, None);
         let view = match state {
             GroupState::Pushed(found) => {
                 let before = self.progress.applied.len();
                 let (named_by, lease) = (NamedBy::Owner, self.lease);
                 let ensured = self.ensure_team(group, found.name(), named_by, lease).await;
+                let store = &self.ports().store;
                 let (link, past) = match ensured {
-                    Ok(ensured) => (Some(ensured.link), ensured.past),
+                    Ok(Ensured::Team(team)) => (Some(team.link), team.past),
+                    Ok(Ensured::InDoubt(finding)) => {
+                        if self.pause_for_second_read().await {
+                            self.evidence.confirm(&finding);
+                            return Ok(End::LookAgain);
+                        }
+                        name_owner = Some(finding);
+                        (store.team_link(group).await?, Past::OfNoOther)
+                    }
                     Err(failure) if failure.is_retryable() => return Err(failure),
                     // The members of an existing team still follow the group.
                     Err(failure) => {
                         refused = Some(failure);
-                        (self.ports().store.team_link(group).await?, Past::OfNoOther)
+                        (store.team_link(group).await?, Past::OfNoOther)
                     }
                 };
                 let mut view = self.look.members(group, link).await?;
                 view.past = past;
+                view.name_owner = name_owner;
                 let mut done = self.progress.applied[before..].iter();
                 if !done.any(|done| done.action == action::CREATE_TEAM) {
                     self.ask_whom_the_list_lacks(&mut view).await?;

@@ -4,17 +4,19 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::try_join;
 
-use super::plan::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
+use super::view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::announced::{Fact, Sense};
-use crate::provision::evidence::{Evidence, Unpushed, contradiction};
+use crate::provision::evidence::{Evidence, contradiction};
+use crate::provision::finding::Unpushed;
 use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::{Look, few_at_once};
 use crate::provision::selection::{GroupSelection, Selected};
+use crate::provision::user::Membership;
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
 
@@ -316,7 +318,7 @@ impl Look<'_> {
                 None => Owner::Unknown,
             };
             found.push(MemberFound {
-                plain: member.is_plain(),
+                membership: Membership::from(&member),
                 owner,
                 account: member.id,
             });

@@ -4,8 +4,8 @@ mod apply;
 mod ask;
 mod look;
 mod plan;
+mod view;
 
 pub(crate) use look::GroupState;
-pub(crate) use plan::{
-    GroupPlan, GroupView, GroupWanted, MemberFound, Owner, TeamEnd, WantedMembers, plan_group,
-};
+pub(crate) use plan::{GroupPlan, TeamEnd, plan_group};
+pub(crate) use view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};

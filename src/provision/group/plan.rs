@@ -2,124 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Findings, Unpushed};
+use crate::provision::evidence::Evidence;
+use crate::provision::finding::{Finding, Findings, Unpushed};
 use crate::provision::policy::{Policy, TeamRemoval};
 use crate::provision::step::{Step, action};
 use crate::provision::team::Past;
-use crate::provision::wanted::MemberWanted;
+use crate::provision::user::Membership;
 use crate::store::TeamLink;
-
-/// What Okta wants of a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum GroupWanted {
-    /// A team with these members.
-    Team(WantedMembers),
-    /// No team: the group is gone, or not (or no longer) selected.
-    Nothing(Unpushed),
-    /// `EXCLUDE_GROUPS` names the group, so nothing changes.
-    Excluded,
-}
-
-/// Who is to be in a team.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct WantedMembers {
-    /// The accounts of members who have the account that Okta wants.
-    pub(crate) accounts: Vec<AccountId>,
-    /// Old accounts, which stay in the team until their users have the new account.
-    pub(crate) kept: Vec<AccountId>,
-    /// The accounts of members who lost their assignment. They stay until the user's own look.
-    pub(crate) unassigned: Vec<(AccountId, OktaUserId)>,
-    /// Members whose account does not exist yet.
-    pub(crate) later: Vec<OktaUserId>,
-    /// Members who are to have no account because of a state that Okta says outright.
-    pub(crate) ended: HashSet<OktaUserId>,
-    /// All members of the group.
-    pub(crate) listed: HashSet<OktaUserId>,
-}
-
-impl WantedMembers {
-    /// Adds a member of the group.
-    pub(crate) fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
-        self.listed.insert(user.clone());
-        match wanted {
-            MemberWanted::No => {}
-            MemberWanted::Ended => {
-                self.ended.insert(user.clone());
-            }
-            MemberWanted::Unassigned(account) => {
-                self.unassigned.push((account, user.clone()));
-            }
-            MemberWanted::Account(account) => self.accounts.push(account),
-            MemberWanted::Stuck(old) => self.kept.extend(old),
-            MemberWanted::Later(old) => {
-                self.kept.extend(old);
-                self.later.push(user.clone());
-            }
-        }
-    }
-}
-
-/// One person in the team.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct MemberFound {
-    pub(crate) account: AccountId,
-    /// Whether it is a plain membership.
-    pub(crate) plain: bool,
-    /// Whose account it is, if a link points to it.
-    pub(crate) owner: Owner,
-}
-
-/// Whose account a member is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Owner {
-    /// This user's.
-    Current(OktaUserId),
-    /// A disabled former account of this user.
-    Former(OktaUserId),
-    /// An excluded user's.
-    Excluded,
-    /// Nobody's: no link names it.
-    Unknown,
-}
-
-impl MemberFound {
-    /// Whether the membership is ours to end.
-    pub(crate) fn can_end(&self) -> bool {
-        self.plain && !matches!(self.owner, Owner::Unknown | Owner::Excluded)
-    }
-}
-
-/// What a look saw of a group's members on both sides.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct GroupView {
-    pub(crate) wanted: GroupWanted,
-    /// The link to the team.
-    pub(crate) link: Option<TeamLink>,
-    /// The people in the team; `None` when there is no link, or the team is gone.
-    pub(crate) found: Option<Vec<MemberFound>>,
-    /// How many teams hang below the team; read only where the team may be deleted.
-    pub(crate) below: usize,
-    /// Whether the team was another group's. Its list may then show past members.
-    pub(crate) past: Past,
-    /// The side whose list is incomplete. Such a list adds members, and removes none.
-    pub(crate) incomplete: Option<Side>,
-}
-
-impl GroupView {
-    /// A view without members and without teams below the team.
-    pub(crate) fn of(wanted: GroupWanted, link: Option<TeamLink>) -> Self {
-        Self {
-            wanted,
-            link,
-            found: None,
-            below: 0,
-            past: Past::OfNoOther,
-            incomplete: None,
-        }
-    }
-}
 
 /// What happens to the team of a group that is no longer pushed, and to its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,6 +47,14 @@ pub(crate) struct GroupPlan {
 /// Maintainers, memberships from external groups, people without a link and child teams are never
 /// part of a plan.
 pub(crate) fn plan_group(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
+    let mut plan = plan_members(view, policy, evidence);
+    if let Some(name_owner) = &view.name_owner {
+        plan.believe(name_owner.clone(), evidence);
+    }
+    plan
+}
+
+fn plan_members(view: &GroupView, policy: &Policy, evidence: &Evidence) -> GroupPlan {
     let mut plan = GroupPlan::default();
     if let GroupWanted::Team(wanted) = &view.wanted {
         plan.later = wanted.later.clone();
@@ -217,7 +117,8 @@ impl GroupPlan {
         let members = found.iter().filter(|found| found.can_end());
         let leaving = members.filter_map(|found| unassigned.get(&found.account));
         self.later.extend(leaving.copied().cloned());
-        let is_sure = |found: &&MemberFound| past == Past::OfNoOther || !found.plain;
+        let is_sure =
+            |found: &&MemberFound| past == Past::OfNoOther || found.membership != Membership::Ours;
         let present: HashSet<&AccountId> = found
             .iter()
             .filter(is_sure)
@@ -225,26 +126,41 @@ impl GroupPlan {
             .collect();
         self.add_missing(wanted, &present);
         self.remove_why = "they are linked, and not members of the group";
+        let mut unread = Vec::new();
         for found in found.iter().filter(|found| !stay.contains(&found.account)) {
             let account = &found.account;
-            let leaves = match &found.owner {
-                _ if !found.can_end() => false,
-                Owner::Current(user) if wanted.ended.contains(user) => true,
-                Owner::Current(user) => {
-                    let is_known = self.believe(Finding::NotMember(user.clone()), evidence);
-                    if is_known {
-                        self.leavers.push((account.clone(), user.clone()));
-                    }
-                    is_known
-                }
-                Owner::Former(_) => true,
-                Owner::Excluded | Owner::Unknown => false,
+            let leaver = match &found.owner {
+                _ if !found.can_end() && !found.is_unread() => continue,
+                Owner::Current(user) if !wanted.ended.contains(user) => Some(user),
+                _ => None,
             };
-            if leaves {
-                self.remove.push(account.clone());
+            if let Some(user) = leaver
+                && !self.believe(Finding::NotMember(user.clone()), evidence)
+            {
+                continue;
             }
+            if found.is_unread() {
+                unread.push(account.clone());
+                continue;
+            }
+            self.leavers
+                .extend(leaver.map(|user| (account.clone(), user.clone())));
+            self.remove.push(account.clone());
         }
         self.remove.sort();
+        self.refuse_unread(&unread);
+    }
+
+    /// Reports the memberships that have to end, and stay because their kind could not be read.
+    fn refuse_unread(&mut self, unread: &[AccountId]) {
+        if !unread.is_empty() {
+            let who = list(unread);
+            let what = format!(
+                "a membership has to end and its kind cannot be read, so it stays: {who}; the rest was done"
+            );
+            let failure = Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable);
+            self.refused = Some(failure);
+        }
     }
 
     fn end(
@@ -263,16 +179,20 @@ impl GroupPlan {
             leave
         };
         let keeps_somebody = found.iter().any(|found| found.owner == Owner::Excluded);
-        let (remove, end) = match policy.team_removal {
-            TeamRemoval::Empty => (leave(), None),
-            TeamRemoval::Keep => (Vec::new(), Some(TeamEnd::Unlink)),
-            TeamRemoval::Delete if view.found.is_none() => (Vec::new(), None),
+        let unread = || -> Vec<AccountId> {
+            let unread = found.iter().filter(|found| found.is_unread());
+            unread.map(|found| found.account.clone()).collect()
+        };
+        let (remove, unread, end) = match policy.team_removal {
+            TeamRemoval::Empty => (leave(), unread(), None),
+            TeamRemoval::Keep => (Vec::new(), Vec::new(), Some(TeamEnd::Unlink)),
+            TeamRemoval::Delete if view.found.is_none() => (Vec::new(), Vec::new(), None),
             // A team that cannot be deleted still loses its members. An excluded member keeps the team.
-            TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), None),
-            TeamRemoval::Delete => (Vec::new(), Some(TeamEnd::Delete)),
+            TeamRemoval::Delete if view.below > 0 || keeps_somebody => (leave(), unread(), None),
+            TeamRemoval::Delete => (Vec::new(), Vec::new(), Some(TeamEnd::Delete)),
         };
         let has_children = policy.team_removal == TeamRemoval::Delete && view.below > 0;
-        if remove.is_empty() && end.is_none() && !has_children {
+        if remove.is_empty() && unread.is_empty() && end.is_none() && !has_children {
             return;
         }
         let weight = evidence.weigh_end(why, &policy.groups);
@@ -280,6 +200,7 @@ impl GroupPlan {
             return;
         }
         (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
+        self.refuse_unread(&unread);
         if has_children {
             self.refused = Some(children(&link.team_id));
         }
@@ -367,160 +288,5 @@ fn children(team: &TeamId) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Origin;
-
-    fn account(id: &str) -> AccountId {
-        AccountId::parse(id).unwrap()
-    }
-
-    fn user(id: &str) -> OktaUserId {
-        OktaUserId::parse(id).unwrap()
-    }
-
-    fn found(id: &str, plain: bool, owner: Option<&str>) -> MemberFound {
-        MemberFound {
-            account: account(id),
-            plain,
-            owner: owner.map_or(Owner::Unknown, |id| Owner::Current(user(id))),
-        }
-    }
-
-    fn view(wanted: GroupWanted, found: Option<Vec<MemberFound>>) -> GroupView {
-        let link = TeamLink {
-            team_id: TeamId::parse("t1").unwrap(),
-            team_name: "Ops".to_owned(),
-            origin: Origin::Created,
-        };
-        GroupView {
-            wanted,
-            link: Some(link),
-            found,
-            below: 0,
-            past: Past::OfNoOther,
-            incomplete: None,
-        }
-    }
-
-    fn mixed() -> Vec<MemberFound> {
-        vec![
-            found("stays", true, Some("00u1")),
-            found("extra", true, Some("00u2")),
-            found("unlinked", true, None),
-            found("maintainer", false, Some("00u3")),
-        ]
-    }
-
-    fn members(accounts: &[&str]) -> GroupWanted {
-        GroupWanted::Team(WantedMembers {
-            accounts: accounts.iter().map(|id| account(id)).collect(),
-            ..WantedMembers::default()
-        })
-    }
-
-    fn plan(view: &GroupView, policy: &Policy) -> GroupPlan {
-        plan_group(view, policy, &Evidence::first_look())
-    }
-
-    #[test]
-    fn only_plain_linked_members_are_removed() {
-        let wanted = members(&["stays", "missing", "maintainer"]);
-        let plan = plan(&view(wanted, Some(mixed())), &Policy::default());
-        assert_eq!(plan.remove, [account("extra")]);
-        assert_eq!(plan.add, [account("missing")]);
-    }
-
-    #[test]
-    fn a_member_whose_new_account_does_not_exist_yet_keeps_the_old_membership() {
-        let mut wanted = WantedMembers::default();
-        wanted.add(&user("00u1"), MemberWanted::Later(Some(account("stays"))));
-        wanted.add(&user("00u2"), MemberWanted::Stuck(Some(account("extra"))));
-        let plan = plan(
-            &view(GroupWanted::Team(wanted), Some(mixed())),
-            &Policy::default(),
-        );
-        assert_eq!(plan.remove, []);
-        assert_eq!(
-            plan.add,
-            [],
-            "an account that the user gives up is not added"
-        );
-        assert_eq!(plan.later, [user("00u1")], "no look can help the other");
-    }
-
-    #[test]
-    fn a_member_missing_from_one_look_stays_until_a_second_look() {
-        let once = Evidence::new(
-            crate::provision::Announced::default(),
-            &std::collections::BTreeMap::new(),
-            1_000_000,
-            std::time::Duration::from_secs(15),
-        );
-        let view = |ended: HashSet<OktaUserId>| {
-            let wanted = WantedMembers {
-                accounts: vec![account("stays")],
-                ended,
-                ..WantedMembers::default()
-            };
-            view(GroupWanted::Team(wanted), Some(mixed()))
-        };
-        let plan = plan_group(&view(HashSet::new()), &Policy::default(), &once);
-        assert_eq!(plan.remove, []);
-        assert_eq!(plan.findings.doubted, [Finding::NotMember(user("00u2"))]);
-        let said = plan_group(&view([user("00u2")].into()), &Policy::default(), &once);
-        assert_eq!(said.remove, [account("extra")], "Okta says so outright");
-    }
-
-    #[test]
-    fn incomplete_lists_add_members_and_remove_none() {
-        let mut pushed = view(members(&["stays", "missing"]), Some(mixed()));
-        pushed.incomplete = Some(Side::Anypoint);
-        let found = plan(&pushed, &Policy::default());
-        assert_eq!((found.remove.len(), found.add.len()), (0, 1));
-        let refused = found.refused.unwrap();
-        assert_eq!(
-            (refused.side, refused.cause),
-            (Side::Anypoint, Cause::Unreadable)
-        );
-        assert!(found.findings == Findings::default());
-        pushed.wanted = GroupWanted::Nothing(Unpushed::Gone);
-        for team_removal in [TeamRemoval::Empty, TeamRemoval::Delete] {
-            let policy = Policy {
-                team_removal,
-                ..Policy::default()
-            };
-            assert!(plan(&pushed, &policy).writes_nothing());
-        }
-    }
-
-    #[test]
-    fn a_team_in_sync_gets_an_empty_plan() {
-        let view = view(members(&["a"]), Some(vec![found("a", true, Some("00u1"))]));
-        let plan = plan(&view, &Policy::default());
-        assert!(plan.writes_nothing() && plan.steps().is_empty());
-    }
-
-    #[test]
-    fn the_team_of_an_unpushed_group_follows_team_removal() {
-        let gone = || view(GroupWanted::Nothing(Unpushed::Gone), Some(mixed()));
-        let mut policy = Policy::default();
-        assert_eq!(
-            plan(&gone(), &policy).remove,
-            [account("extra"), account("stays")]
-        );
-        policy.team_removal = TeamRemoval::Keep;
-        let kept = plan(&gone(), &policy);
-        assert!(kept.remove.is_empty());
-        assert_eq!(kept.end, Some(TeamEnd::Unlink));
-        policy.team_removal = TeamRemoval::Delete;
-        assert_eq!(plan(&gone(), &policy).end, Some(TeamEnd::Delete));
-        let mut parent = gone();
-        parent.below = 1;
-        let refused = plan(&parent, &policy);
-        assert_eq!(refused.remove, [account("extra"), account("stays")]);
-        assert!(refused.end.is_none() && refused.refused.is_some());
-        let team_gone = view(GroupWanted::Nothing(Unpushed::Gone), None);
-        assert!(plan(&team_gone, &policy).writes_nothing());
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,16 +1,24 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
-use super::names::TakenName;
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
+use crate::provision::finding::Finding;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, Step, action};
 use crate::store::{Linked, Origin, TeamLink};
 
 /// How often a run looks when things change under it, or another group's team frees the name.
 const MAX_ROUNDS: usize = 6;
+
+/// How the search for the team of a group ended.
+pub(in crate::provision) enum Ensured {
+    /// The group has it.
+    Team(EnsuredTeam),
+    /// The team of another group has the name. One look did not show that group as pushed, which is not enough.
+    InDoubt(Finding),
+}
 
 /// The team of a group.
 pub(in crate::provision) struct EnsuredTeam {
@@ -49,7 +57,7 @@ impl Run<'_> {
         group_name: &str,
         named_by: NamedBy,
         lease: &Lease,
-    ) -> Result<EnsuredTeam, Failure> {
+    ) -> Result<Ensured, Failure> {
         let (ports, look) = (self.ports(), self.look);
         let mut group_name = group_name.to_owned();
         let mut is_current = match named_by {
@@ -63,12 +71,12 @@ impl Run<'_> {
         let mut asked_for = false;
         let mut taken_by = None;
         for _ in 0..MAX_ROUNDS {
-            let (plan, link, name) = look.team(group, &group_name).await?;
+            let (plan, link, name) = look.team(group, &group_name, &self.evidence).await?;
             if let (TeamPlan::Keep(_), Some(link)) = (&plan, &link)
                 && link.team_name == name
             {
                 let link = link.clone();
-                return Ok(EnsuredTeam { link, past });
+                return Ok(Ensured::Team(EnsuredTeam { link, past }));
             }
             if !is_current {
                 // Another run worked on the group since the look, so this run follows the group's current state.
@@ -119,22 +127,20 @@ impl Run<'_> {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                TeamPlan::TakenBy {
-                    group: by,
-                    team,
-                    own,
-                } => {
-                    let taken = TakenName {
-                        name: &name,
-                        by: &by,
-                        team: &team,
-                        own: own.as_ref(),
-                    };
-                    if self.free_name(taken, lease).await? == Past::OfAnother {
-                        past = Past::OfAnother;
-                    }
+                TeamPlan::TakeOver(taken) => {
+                    ports.store.unlink_team(lease, &taken.by).await?;
+                    past = Past::OfAnother;
                     continue;
                 }
+                TeamPlan::Free { taken, theirs } => {
+                    self.free_name(&taken, &name, theirs, lease).await?;
+                    continue;
+                }
+                TeamPlan::MoveAside(taken) => {
+                    self.free_name(&taken, &name, None, lease).await?;
+                    continue;
+                }
+                TeamPlan::InDoubt(taken) => return Ok(Ensured::InDoubt(taken.not_pushed())),
             };
             let written = TeamLink {
                 team_id,
@@ -149,10 +155,8 @@ impl Run<'_> {
                 Linked::Written => {
                     let linked = done.map(|done| Applied::on(done, &written.team_id));
                     self.progress.applied.extend(linked);
-                    return Ok(EnsuredTeam {
-                        link: written,
-                        past,
-                    });
+                    let link = written;
+                    return Ok(Ensured::Team(EnsuredTeam { link, past }));
                 }
                 // Another group linked the team meanwhile. Perhaps the names of the two can be told apart.
                 Linked::TakenBy(other) => {

@@ -1,11 +1,11 @@
 //! Looks at the team of a group. Reads only.
 
-use super::names::{NameOwner, TakenName};
-use super::plan::{TeamPlan, check_team_read, plan_team};
+use super::names::{NameOwner, NamePlan, WantedName, plan_taken};
+use super::plan::{Decided, TeamPlan, check_team_read, misplaced, plan_team};
 use crate::anypoint::Team;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
-use crate::provision::evidence::contradiction;
+use crate::provision::evidence::{Evidence, contradiction};
 use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
 
@@ -19,6 +19,7 @@ impl Look<'_> {
         &self,
         group: &OktaGroupId,
         group_name: &str,
+        evidence: &Evidence,
     ) -> Result<(TeamPlan, Option<TeamLink>, String), Failure> {
         let ports = self.ports;
         let (link, teams) = futures_util::future::try_join(ports.store.team_link(group), async {
@@ -30,8 +31,15 @@ impl Look<'_> {
             check_team_read(&link.team_id, &teams)?;
         }
         let teams = teams.items;
-        let is_shown = |link: &TeamLink| teams.iter().any(|team| team.id == link.team_id);
-        if let Some(link) = link.as_ref().filter(|link| !is_shown(link))
+        let shown = |link: &TeamLink| teams.iter().find(|team| team.id == link.team_id);
+        if let Some(failure) = link
+            .as_ref()
+            .and_then(shown)
+            .and_then(|team| misplaced(group, team))
+        {
+            tracing::warn!(%group, "the team of the group hangs below another team: {failure}");
+        }
+        if let Some(link) = link.as_ref().filter(|link| shown(link).is_none())
             && (ports.anypoint.team(&link.team_id, self.deadline).await?).is_some()
         {
             return Err(contradiction(
@@ -40,39 +48,24 @@ impl Look<'_> {
             ));
         }
         let present = link.as_ref().map(|link| link.team_name.as_str());
-        let name = ports
-            .policy
-            .team_names
-            .team_name(group, group_name, present)?;
-        let plan = self.plan_named(group, &name, link.as_ref(), &teams).await?;
-        if let TeamPlan::TakenBy {
-            group: by,
-            team,
-            own,
-        } = &plan
-        {
-            let taken = TakenName {
+        let policy = &ports.policy;
+        let mut name = policy.team_names.team_name(group, group_name, present)?;
+        loop {
+            let taken = match self.plan_named(group, &name, link.as_ref(), &teams).await? {
+                Decided::Here(plan) => return Ok((plan, link, name)),
+                Decided::ByNameOwner(taken) => taken,
+            };
+            let state = self.name_owner(&taken.by, &name).await?;
+            let wanted = WantedName {
+                group,
+                called: group_name,
                 name: &name,
-                by,
-                team,
-                own: own.as_ref(),
             };
-            let called = match self.name_owner(taken).await? {
-                NameOwner::Stays => Some(name.clone()),
-                NameOwner::Keeps(other) => Some(other.name().to_owned()),
-                NameOwner::Renamed(_) | NameOwner::Unpushed => None,
-            };
-            let policy = ports.policy.team_names;
-            if let Some(apart) =
-                called.and_then(|called| policy.apart(group, group_name, &called, &name))
-            {
-                let plan = self
-                    .plan_named(group, &apart, link.as_ref(), &teams)
-                    .await?;
-                return Ok((plan, link, apart));
+            match plan_taken(wanted, taken, NameOwner::of(&state), policy, evidence)? {
+                NamePlan::Team(plan) => return Ok((plan, link, name)),
+                NamePlan::Apart(apart) => name = apart,
             }
         }
-        Ok((plan, link, name))
     }
 
     async fn plan_named(
@@ -81,7 +74,7 @@ impl Look<'_> {
         name: &str,
         link: Option<&TeamLink>,
         teams: &[Team],
-    ) -> Result<TeamPlan, Failure> {
+    ) -> Result<Decided, Failure> {
         let bearers: Vec<TeamId> = teams
             .iter()
             .filter(|team| team.name.eq_ignore_ascii_case(name))

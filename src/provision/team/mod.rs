@@ -9,6 +9,8 @@ mod pair;
 mod plan;
 
 pub(crate) use apply::Past;
-pub(super) use apply::{EnsuredTeam, NamedBy, overtaken};
+pub(super) use apply::{Ensured, EnsuredTeam, NamedBy, overtaken};
+pub(crate) use names::{NameOwner, NamePlan, WantedName, plan_taken};
 pub use pair::Pairing;
-pub(crate) use plan::{TeamPlan, plan_team, team_unread};
+pub(super) use plan::TakenName;
+pub(crate) use plan::{Decided, TeamPlan, misplaced, plan_team, team_unread};

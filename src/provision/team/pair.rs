@@ -1,13 +1,13 @@
 //! Links a group to a team that has another name, at an operator's command.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, Subject, TeamId};
-use crate::provision::announced::Announced;
-use crate::provision::evidence::{Evidence, Unpushed};
+use crate::provision::evidence::Evidence;
 use crate::provision::exclusion::Exclusions;
+use crate::provision::finding::Unpushed;
 use crate::provision::group::GroupState;
 use crate::provision::provisioner::Look;
 use crate::store::TeamLink;
@@ -31,10 +31,7 @@ impl Look<'_> {
     /// When the pairing is refused, or a remote or the table does not answer.
     pub async fn pairing(&self, group: &OktaGroupId, team: &str) -> Result<Pairing, Failure> {
         let (ports, policy) = (self.ports, &self.ports.policy);
-        let confirm = policy.confirm.0;
-        let nothing_seen = BTreeMap::new();
-        let now_ms = ports.clock.now_ms();
-        let evidence = Evidence::new(Announced::default(), &nothing_seen, now_ms, confirm);
+        let evidence = Evidence::without_events(ports.clock.now_ms(), policy.confirm.0);
         if policy.excluded.groups.ids.contains(group) {
             return Err(excluded(group));
         }

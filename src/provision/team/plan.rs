@@ -6,6 +6,7 @@ use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Listed;
 use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::finding::Finding;
 use crate::provision::step::{Step, action};
 use crate::store::TeamLink;
 
@@ -25,15 +26,46 @@ pub(crate) enum TeamPlan {
         /// The root team, its parent.
         root: TeamId,
     },
-    /// A team of that name belongs to another group. That group decides.
-    TakenBy {
-        /// The other group.
-        group: OktaGroupId,
-        /// Its team.
-        team: TeamId,
-        /// The team that is linked already, if any.
-        own: Option<TeamId>,
+    /// The team of a group that is no longer pushed has the name. Its link is removed, and the next look adopts the team.
+    TakeOver(TakenName),
+    /// The team of another group has the name. It gets the name `theirs`, or moves aside.
+    Free {
+        taken: TakenName,
+        theirs: Option<String>,
     },
+    /// The team of a group that is no longer pushed has the name, and cannot be adopted. It moves aside.
+    MoveAside(TakenName),
+    /// The team of another group has the name. One look did not show that group as pushed, which is not enough.
+    InDoubt(TakenName),
+}
+
+/// A team of another group that has the wanted name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TakenName {
+    /// The other group.
+    pub(crate) by: OktaGroupId,
+    /// Its team.
+    pub(crate) team: TeamId,
+    /// The team that the first group has already.
+    pub(crate) own: Option<TeamId>,
+    /// Whether the first group may adopt it: it has no team, and this one hangs directly below the root team.
+    pub(crate) can_be_adopted: bool,
+}
+
+impl TakenName {
+    /// The finding that the other group is not pushed.
+    pub(crate) fn not_pushed(&self) -> Finding {
+        Finding::NameOwnerNotPushed(self.by.clone())
+    }
+}
+
+/// What the group and the teams decide about the group's team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decided {
+    /// They decide everything.
+    Here(TeamPlan),
+    /// The group whose team has the name decides, too. See [`plan_taken`](super::plan_taken).
+    ByNameOwner(TakenName),
 }
 
 impl TeamPlan {
@@ -44,8 +76,21 @@ impl TeamPlan {
             | Self::Rename(team)
             | Self::Adopt(team)
             | Self::AdoptAndRename(team) => Some(team),
-            Self::TakenBy { own, .. } => own.as_ref(),
+            Self::TakeOver(taken) => Some(&taken.team),
+            Self::Free { taken, .. } | Self::MoveAside(taken) | Self::InDoubt(taken) => {
+                taken.own.as_ref()
+            }
             Self::Create { .. } => None,
+        }
+    }
+
+    /// The finding that the plan rests on.
+    pub(crate) fn finding(&self) -> Option<Finding> {
+        match self {
+            Self::TakeOver(taken) | Self::MoveAside(taken) | Self::InDoubt(taken) => {
+                Some(taken.not_pushed())
+            }
+            _ => None,
         }
     }
 
@@ -72,12 +117,19 @@ impl TeamPlan {
             }
             Self::Create { root } => Step::new(action::CREATE_TEAM, "the group has no team")
                 .saying(format!("create team \"{name}\" below {root}")),
-            Self::TakenBy { group, team, .. } => {
+            Self::TakeOver(TakenName { by, team, .. }) => {
+                let why = "the group of the team with that name is no longer pushed";
+                on(action::ADOPT_TEAM, why, team)
+                    .saying(format!("take over team {team} of group {by} as \"{name}\""))
+            }
+            Self::Free { taken, .. } | Self::MoveAside(taken) => {
                 let why = "the team of another group, which gives it up, still has the name";
+                let TakenName { by, team, .. } = taken;
                 on(action::RENAME_TEAM, why, team).saying(format!(
-                    "free the name \"{name}\", which team {team} of group {group} has"
+                    "free the name \"{name}\", which team {team} of group {by} has"
                 ))
             }
+            Self::InDoubt(_) => return None,
         })
     }
 }
@@ -92,7 +144,7 @@ pub(crate) fn plan_team(
     link: Option<&TeamLink>,
     teams: &[Team],
     owners: &HashMap<TeamId, OktaGroupId>,
-) -> Result<TeamPlan, Failure> {
+) -> Result<Decided, Failure> {
     let own = link.and_then(|link| teams.iter().find(|team| team.id == link.team_id));
     let bearer = teams
         .iter()
@@ -100,27 +152,40 @@ pub(crate) fn plan_team(
         .min_by_key(|team| team.name != name);
     if let Some(own) = own {
         if own.name == name {
-            return Ok(TeamPlan::Keep(own.id.clone()));
+            return Ok(Decided::Here(TeamPlan::Keep(own.id.clone())));
         }
-        return match bearer.filter(|bearer| bearer.id != own.id) {
-            None => Ok(TeamPlan::Rename(own.id.clone())),
-            Some(bearer) => taken_by(group, bearer, owners, Some(own)),
+        let Some(bearer) = bearer.filter(|bearer| bearer.id != own.id) else {
+            return Ok(Decided::Here(TeamPlan::Rename(own.id.clone())));
+        };
+        return match owners.get(&bearer.id) {
+            Some(owner) if owner != group => Ok(Decided::ByNameOwner(TakenName {
+                by: owner.clone(),
+                team: bearer.id.clone(),
+                own: Some(own.id.clone()),
+                can_be_adopted: false,
+            })),
+            _ => Err(name_taken()),
         };
     }
     let root = teams
         .iter()
         .find(|team| team.is_internal_root())
         .ok_or_else(no_root)?;
-    match bearer {
-        None => Ok(TeamPlan::Create {
-            root: root.id.clone(),
-        }),
-        Some(bearer) if !bearer.is_child_of(&root.id) => Err(name_taken()),
-        Some(bearer) => match owners.get(&bearer.id) {
-            Some(owner) if owner != group => taken_by(group, bearer, owners, None),
-            _ if bearer.name == name => Ok(TeamPlan::Adopt(bearer.id.clone())),
-            _ => Ok(TeamPlan::AdoptAndRename(bearer.id.clone())),
-        },
+    let Some(bearer) = bearer else {
+        let root = root.id.clone();
+        return Ok(Decided::Here(TeamPlan::Create { root }));
+    };
+    let can_be_adopted = bearer.is_child_of(&root.id);
+    match owners.get(&bearer.id) {
+        Some(owner) if owner != group => Ok(Decided::ByNameOwner(TakenName {
+            by: owner.clone(),
+            team: bearer.id.clone(),
+            own: None,
+            can_be_adopted,
+        })),
+        _ if !can_be_adopted => Err(name_taken()),
+        _ if bearer.name == name => Ok(Decided::Here(TeamPlan::Adopt(bearer.id.clone()))),
+        _ => Ok(Decided::Here(TeamPlan::AdoptAndRename(bearer.id.clone()))),
     }
 }
 
@@ -137,26 +202,25 @@ pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<()
     Ok(())
 }
 
+/// The problem of a linked team that somebody moved below another team. The program does not move it back. Its members
+/// follow the group in any place.
+pub(crate) fn misplaced(group: &OktaGroupId, team: &Team) -> Option<Failure> {
+    let [_, .., parent] = team.ancestors.as_slice() else {
+        return None;
+    };
+    let what = format!(
+        "team {} of group {group} hangs below team {parent}, not directly below the root team. Its members follow the \
+         group, and it stays there.",
+        team.id
+    );
+    let advice = "Move the team directly below the root team in Anypoint.";
+    Some(Failure::permanent(Side::Anypoint, what, advice))
+}
+
 /// The failure when a linked team could not be read.
 pub(crate) fn team_unread(team: &TeamId) -> Failure {
     let what = format!("the linked team {team} could not be read; nothing was changed");
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
-}
-
-fn taken_by(
-    group: &OktaGroupId,
-    bearer: &Team,
-    owners: &HashMap<TeamId, OktaGroupId>,
-    own: Option<&Team>,
-) -> Result<TeamPlan, Failure> {
-    match owners.get(&bearer.id) {
-        Some(owner) if owner != group => Ok(TeamPlan::TakenBy {
-            group: owner.clone(),
-            team: bearer.id.clone(),
-            own: own.map(|team| team.id.clone()),
-        }),
-        _ => Err(name_taken()),
-    }
 }
 
 fn no_root() -> Failure {
@@ -202,6 +266,17 @@ mod tests {
     }
 
     fn plan(name: &str, link: Option<&str>, owners: &[(&str, &str)]) -> Result<TeamPlan, Failure> {
+        match decided(name, link, owners)? {
+            Decided::Here(plan) => Ok(plan),
+            Decided::ByNameOwner(taken) => panic!("{taken:?}"),
+        }
+    }
+
+    fn decided(
+        name: &str,
+        link: Option<&str>,
+        owners: &[(&str, &str)],
+    ) -> Result<Decided, Failure> {
         let external = serde_json::from_value(json!({"team_id": "x", "team_name": "X",
             "team_type": "external", "ancestor_team_ids": []}))
         .unwrap();
@@ -257,21 +332,41 @@ mod tests {
             TeamPlan::Create { root: id("root") },
             "a team that was deleted by hand is created again"
         );
-        assert_eq!(
-            plan("Ops", None, &[("t1", "00g2")]).unwrap(),
-            TeamPlan::TakenBy {
-                group: group("00g2"),
-                team: id("t1"),
-                own: None
-            }
-        );
-        assert_eq!(
-            plan("Ops", Some("t2"), &[("t1", "00g2")]).unwrap(),
-            TeamPlan::TakenBy {
-                group: group("00g2"),
-                team: id("t1"),
-                own: Some(id("t2"))
-            }
+    }
+
+    #[test]
+    fn a_name_that_another_groups_team_has_is_up_to_that_group() {
+        for (name, team, link, can_be_adopted) in [
+            ("Ops", "t1", None, true),
+            ("Ops", "t1", Some("t2"), false),
+            ("Deep", "deep", None, false),
+        ] {
+            let found = decided(name, link, &[(team, "00g2")]).unwrap();
+            let expected = TakenName {
+                by: group("00g2"),
+                team: id(team),
+                own: link.map(id),
+                can_be_adopted,
+            };
+            assert_eq!(found, Decided::ByNameOwner(expected), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_a_team_below_another_team_is_misplaced() {
+        for ancestors in [&[][..], &["root"]] {
+            assert_eq!(
+                misplaced(&group("00g1"), &team("t1", "Ops", ancestors)),
+                None
+            );
+        }
+        let found = misplaced(&group("00g1"), &team("t1", "Ops", &["root", "up", "t2"]));
+        let text = found.unwrap().to_string();
+        assert!(
+            ["00g1", "team t1", "team t2", "Move"]
+                .iter()
+                .all(|part| text.contains(part)),
+            "{text}"
         );
     }
 
@@ -293,7 +388,8 @@ mod tests {
         ];
         for (name, own) in [("OPS", "t1"), ("Ops", "t2"), ("ops", "t3")] {
             let plan = plan_team(&group("00g1"), name, None, &teams, &HashMap::new());
-            assert_eq!(plan.unwrap(), TeamPlan::Adopt(id(own)), "{name}");
+            let adopted = Decided::Here(TeamPlan::Adopt(id(own)));
+            assert_eq!(plan.unwrap(), adopted, "{name}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::view::{NamedAccount, UserView};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaUserId;
 use crate::okta::{AppUser, User};
-use crate::provision::evidence::Finding;
+use crate::provision::finding::Finding;
 use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
 use crate::provision::wanted::{Person, Unwanted, standing};
 use crate::store::{Origin, Tenure};

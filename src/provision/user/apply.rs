@@ -156,12 +156,13 @@ impl Run<'_> {
             Had::LookAgain => return Ok(End::LookAgain),
             Had::Nothing => {
                 self.retire(plan.retire.as_ref()).await?;
+                if let Some(linked) = &view.linked {
+                    self.leave_all(&linked.id, &plan.leave).await?;
+                }
                 None
             }
             Had::Account(account, refused) => {
-                for team in &plan.leave {
-                    self.leave(&account, team).await?;
-                }
+                self.leave_all(&account, &plan.leave).await?;
                 self.join_all(&view.user, &account, &plan.join, began_ms)
                     .await?;
                 refused
@@ -299,10 +300,7 @@ impl Run<'_> {
         if let Some(changes) = &retire.disable {
             self.update(&retire.account, changes).await?;
         }
-        for team in &retire.leave {
-            self.leave(&retire.account, team).await?;
-        }
-        Ok(())
+        self.leave_all(&retire.account, &retire.leave).await
     }
 
     /// The link to write. It records that a refused reset mail is owed.

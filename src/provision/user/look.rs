@@ -378,16 +378,6 @@ impl Look<'_> {
     }
 }
 
-pub(super) fn membership(team: &TeamOfAccount) -> Membership {
-    if team.is_unread() {
-        Membership::Unread
-    } else if team.is_plain() {
-        Membership::Ours
-    } else {
-        Membership::Special
-    }
-}
-
 /// The linked teams among an account's `teams`. Reads may still show old memberships where they were written moments
 /// ago, and in `distrusted` teams.
 fn teams_found(
@@ -400,7 +390,7 @@ fn teams_found(
         let fresh = fresh.get(team).map(|fresh| fresh.written);
         distrusted.contains(&team) || fresh == Some(written)
     };
-    let shown = teams.iter().map(|team| match membership(team) {
+    let shown = teams.iter().map(|team| match Membership::from(team) {
         Membership::Ours if was(&team.id, LastWrite::Left) => (&team.id, Membership::Uncertain),
         membership => (&team.id, membership),
     });

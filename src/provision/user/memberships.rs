@@ -3,14 +3,14 @@
 //! A membership has two subjects, and this run has leased only the user. It creates a missing team under the lease on
 //! the team's group.
 
-use super::look::membership;
 use super::view::{Membership, WantedTeam};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
+use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{EnsuredTeam, NamedBy, Past, overtaken};
+use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, overtaken};
 use crate::store::LastWrite;
 
 /// A membership that this run made.
@@ -50,11 +50,18 @@ impl Run<'_> {
         refused.map_or(Ok(()), Err)
     }
 
-    pub(super) async fn leave(
+    pub(super) async fn leave_all(
         &mut self,
         account: &AccountId,
-        team: &TeamId,
+        teams: &[TeamId],
     ) -> Result<(), Failure> {
+        for team in teams {
+            self.leave(account, team).await?;
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
         self.write(Applied::on(action::LEAVE_TEAM, team), call)
@@ -95,7 +102,14 @@ impl Run<'_> {
                 return Ok(Some(joined(team, began_ms)));
             }
         }
-        let EnsuredTeam { link, past } = self.team_of(wanted, began_ms).await?;
+        let EnsuredTeam { link, past } = match self.team_of(wanted, began_ms).await? {
+            Ensured::Team(team) => team,
+            // The group's own look waits until it is known, and adds the members.
+            Ensured::InDoubt(_) => {
+                self.progress.follow_group(&wanted.group);
+                return Ok(None);
+            }
+        };
         // A run that takes the group's lease after this one has a later time.
         let as_of_ms = self.ports().clock.now_ms() + 1;
         // The group has just adopted an existing team, whose members keep their membership type. Lists may still show
@@ -106,7 +120,7 @@ impl Run<'_> {
         if !self.progress.applied.iter().any(is_made) {
             let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
             let found = self.look.ask_team_for(account, &link.team_id).await?;
-            match found.as_ref().map(membership) {
+            match found.as_ref().map(Membership::from) {
                 Some(Membership::Special | Membership::Unread) => return Ok(None),
                 Some(_) if past == Past::OfNoOther && !left => return Ok(None),
                 _ => {}
@@ -166,21 +180,24 @@ impl Run<'_> {
         }
     }
 
-    /// Finds or creates the team of a group, under a lease on the group.
-    async fn team_of(
-        &mut self,
-        wanted: &WantedTeam,
-        began_ms: i64,
-    ) -> Result<EnsuredTeam, Failure> {
+    /// Finds or creates the team of a group, under a lease on the group. After it created or adopted one, the group
+    /// becomes a follow-up, whose look adds the other members.
+    async fn team_of(&mut self, wanted: &WantedTeam, began_ms: i64) -> Result<Ensured, Failure> {
         let group = Subject::Group(wanted.group.clone());
-        let lease = self.lease_other(group, SUBJECT_WAIT).await?;
+        let lease = self.lease_other(group.clone(), SUBJECT_WAIT).await?;
         let before = self.progress.applied.len();
         let named_by = NamedBy::LookAt(began_ms);
         let ensured = self
             .ensure_team(&wanted.group, &wanted.group_name, named_by, &lease)
             .await;
         let done = self.progress.applied.get(before..).unwrap_or_default();
+        let is_new =
+            |done: &Applied| [action::CREATE_TEAM, action::ADOPT_TEAM].contains(&done.action);
+        let has_new_team = done.iter().any(is_new);
         self.give_back(lease, done).await?;
+        if has_new_team {
+            self.progress.follow(FollowUp::Once(group));
+        }
         ensured
     }
 }

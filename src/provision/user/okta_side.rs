@@ -11,7 +11,8 @@ use crate::http::Listed;
 use crate::ids::{OktaGroupId, OktaUserId};
 use crate::okta::{AppUser, Group, User, UserStatus};
 use crate::provision::announced::{Fact, Sense};
-use crate::provision::evidence::{Evidence, Finding, contradiction};
+use crate::provision::evidence::{Evidence, contradiction};
+use crate::provision::finding::Finding;
 use crate::provision::policy::{Policy, SuspendedUsers};
 use crate::provision::provisioner::Look;
 use crate::provision::selection::{GroupSelection, Selected};
@@ -175,7 +176,7 @@ impl Look<'_> {
                 let groups = ports.okta.list_groups_of_user(user, deadline).await?;
                 groups.is_some_and(|groups| groups.is_complete_for_user() && !groups.names(group))
             }
-            Finding::NotPushed | Finding::NotMember(_) => false,
+            Finding::NotPushed | Finding::NotMember(_) | Finding::NameOwnerNotPushed(_) => false,
         })
     }
 }

@@ -10,7 +10,8 @@ use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, Wan
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
-use crate::provision::evidence::{Evidence, Finding, Findings, Weight, contradiction};
+use crate::provision::evidence::{Evidence, contradiction};
+use crate::provision::finding::{Finding, Findings, Weight};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
@@ -164,6 +165,8 @@ impl UserPlan {
         if let Some(finding) = reason.finding()
             && !self.believe(finding, evidence)
         {
+            // Only the account waits.
+            self.leave_left(view, &view.linked_teams, evidence);
             return;
         }
         self.refused = unread;
@@ -209,6 +212,7 @@ impl UserPlan {
                     && !self.believe(finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;
+                    self.leave_left(view, &view.linked_teams, evidence);
                     return Ok(());
                 }
                 self.teams(view, &named.teams, evidence);
@@ -258,6 +262,17 @@ impl UserPlan {
     }
 
     fn teams(&mut self, view: &UserView, found: &[FoundTeam], evidence: &Evidence) {
+        self.leave_left(view, found, evidence);
+        let is_in = |team: &TeamId| {
+            let mut found = found.iter();
+            found.any(|found| found.team == *team && found.membership != Membership::Uncertain)
+        };
+        let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
+        self.join = view.teams.iter().filter(missing).cloned().collect();
+    }
+
+    /// Plans to leave the teams of groups that the user is known to have left.
+    fn leave_left(&mut self, view: &UserView, found: &[FoundTeam], evidence: &Evidence) {
         for team in ours(found) {
             if view.groups.contains(&team.group) {
                 // The group's own look decides whether the group is pushed.
@@ -278,12 +293,6 @@ impl UserPlan {
                 _ => self.leave.push(team.team.clone()),
             }
         }
-        let is_in = |team: &TeamId| {
-            let mut found = found.iter();
-            found.any(|found| found.team == *team && found.membership != Membership::Uncertain)
-        };
-        let missing = |wanted: &&WantedTeam| !wanted.team.as_ref().is_some_and(is_in);
-        self.join = view.teams.iter().filter(missing).cloned().collect();
     }
 
     /// The users that the brake counts, because they lose an enabled account after an unassignment. If another user

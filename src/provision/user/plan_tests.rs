@@ -551,6 +551,7 @@ fn a_finding_ends_access_only_when_it_is_believed() {
     ] {
         let mut view = unwanted(reason);
         view.linked_teams = vec![found(1, Membership::Ours)];
+        in_groups(&mut view, &[1]);
         for evidence in [
             first_look(),
             seen(&[(finding.clone(), 14)]),
@@ -609,6 +610,43 @@ fn a_team_is_left_only_when_the_finding_is_believed() {
     }
     let other = announced("group.user_membership.remove", Some("00g2"));
     assert_eq!(plan_on(&view, &other).leave, []);
+}
+
+/// A doubt about the account is none about the groups.
+#[test]
+fn a_known_leave_does_not_wait_with_the_account() {
+    let mut unassigned = unwanted(Unwanted::NotAssigned);
+    let mut owner_gone = freed_by(Release::Ended(Unwanted::NotAssigned));
+    owner_gone.link = Some(link("a1", "old"));
+    owner_gone.linked = Some(account("a1", "old", true));
+    for view in [&mut unassigned, &mut owner_gone] {
+        in_groups(view, &[2]);
+        view.linked_teams = vec![
+            found(1, Membership::Ours),
+            found(2, Membership::Ours),
+            found(3, Membership::Special),
+        ];
+        let gone = Finding::NotInGroup(group("00g1"));
+        let once = plan_on(view, &first_look());
+        assert_eq!(steps(&once), [""; 0]);
+        assert!(
+            once.findings.doubted.contains(&gone),
+            "a second look counts"
+        );
+        for evidence in [
+            seen(&[(gone.clone(), 20)]),
+            announced("group.user_membership.remove", Some("00g1")),
+        ] {
+            let plan = plan_on(view, &evidence);
+            assert_eq!(steps(&plan), ["leave_team t1"]);
+            assert_eq!(plan.findings.believed, std::slice::from_ref(&gone));
+            assert_eq!(plan.findings.doubted.len(), 1, "the account waits");
+        }
+    }
+    unassigned.groups = GroupsSeen::Unread;
+    let gone = Finding::NotInGroup(group("00g1"));
+    let plan = plan_on(&unassigned, &seen(&[(gone, 20)]));
+    assert_eq!(plan.leave, []);
 }
 
 #[test]

@@ -83,7 +83,8 @@ impl Run<'_> {
         self.make_ready(adoption, retire).await?;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
         done.push(Applied::on(action::UNLINK, &adoption.link.anypoint_id));
-        self.progress.follow(FollowUp::Freed(freed.owner.clone()));
+        let owner = Subject::User(freed.owner.clone());
+        self.progress.follow(FollowUp::Once(owner));
         self.link(view, &adoption.link).await?;
         Ok(End::Done)
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::adopt::Freed;
-use crate::anypoint::Account;
+use crate::anypoint::{Account, Member, TeamOfAccount};
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
 use crate::store::{AccountOwner, UserLink};
@@ -41,6 +41,28 @@ pub enum Membership {
     Special,
     /// It exists, but its type could not be read.
     Unread,
+}
+
+impl Membership {
+    fn of(is_unread: bool, is_plain: bool) -> Self {
+        match (is_unread, is_plain) {
+            (true, _) => Self::Unread,
+            (false, true) => Self::Ours,
+            (false, false) => Self::Special,
+        }
+    }
+}
+
+impl From<&TeamOfAccount> for Membership {
+    fn from(team: &TeamOfAccount) -> Self {
+        Self::of(team.is_unread(), team.is_plain())
+    }
+}
+
+impl From<&Member> for Membership {
+    fn from(member: &Member) -> Self {
+        Self::of(member.is_unread(), member.is_plain())
+    }
 }
 
 /// An account that has the wanted username and is not the linked one.

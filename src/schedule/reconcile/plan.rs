@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::snapshot::PushedGroup;
 use super::world::World;
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::Failure;
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
-    Evidence, Finding, GroupPlan, Owner, Step, TeamEnd, TeamPlan, TeamRemoval, UserPlan, Wanted,
-    action, plan_group, plan_team, plan_user, team_unread, unread_attributes,
+    Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Owner, Step, TeamEnd, TeamPlan,
+    TeamRemoval, UserPlan, Wanted, WantedName, action, misplaced, plan_group, plan_taken,
+    plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 
@@ -35,12 +35,6 @@ pub(super) struct PlannedSubject {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
-}
-
-/// The names of a pushed group and of its team.
-struct Named<'a> {
-    called: &'a str,
-    team: String,
 }
 
 /// Stands for a removal that Okta says outright, or that the next look has to find afresh. `MAX_DEACTIVATIONS` counted
@@ -183,14 +177,6 @@ impl World<'_> {
     fn plan_groups(&self, evidence: &Evidence, plan: &mut Plan) {
         let mut groups: Vec<_> = self.read.groups.iter().collect();
         groups.sort_by_key(|pushed| &pushed.group.id);
-        let names: HashMap<&OktaGroupId, Named<'_>> = groups
-            .iter()
-            .filter_map(|pushed| {
-                let team = self.team_name(&pushed.group).ok()?;
-                let called = pushed.group.name();
-                Some((&pushed.group.id, Named { called, team }))
-            })
-            .collect();
         let lacks_members = |team: &TeamId| self.read.unread.lacks_members(team);
         for pushed in &groups {
             let group = &pushed.group.id;
@@ -198,19 +184,27 @@ impl World<'_> {
                 continue;
             }
             let link = self.read.team_links.get(group);
+            let mut teams = self.read.teams.iter();
+            let team = link.and_then(|link| teams.find(|team| team.id == link.team_id));
+            if let Some(failure) = team.and_then(|team| misplaced(group, team)) {
+                let subject = Subject::Group(group.clone());
+                plan.problems.push(Problem::of(subject, &failure));
+            }
             let name = self.team_name(&pushed.group);
             let planned = name.and_then(|name| {
                 if let Some(link) = link {
                     self.check_team_read(&link.team_id)?;
                 }
-                self.named_team(&pushed.group, name, &names)
+                self.named_team(&pushed.group, name, evidence)
             });
             match planned {
                 // Reported with everything that could not be read.
                 Ok((team, _)) if team.team().is_some_and(lacks_members) => {}
                 Ok((team, name)) => {
                     let steps = team.step(&name, link).into_iter().collect();
-                    self.plan_members(pushed, team.team(), steps, evidence, plan);
+                    let mut view = self.group_view(pushed, team.team());
+                    view.name_owner = team.finding();
+                    self.plan_members(group, &view, steps, evidence, plan);
                 }
                 Err(failure) => {
                     let subject = Subject::Group(group.clone());
@@ -220,8 +214,8 @@ impl World<'_> {
                         && let Some(link) = link
                         && self.has_members_of(&link.team_id)
                     {
-                        let team = Some(&link.team_id);
-                        self.plan_members(pushed, team, Vec::new(), evidence, plan);
+                        let view = self.group_view(pushed, Some(&link.team_id));
+                        self.plan_members(group, &view, Vec::new(), evidence, plan);
                     }
                 }
             }
@@ -261,16 +255,24 @@ impl World<'_> {
     /// Plans the members of a pushed group's team, after the `steps` about the team itself.
     fn plan_members(
         &self,
-        pushed: &PushedGroup,
-        team: Option<&TeamId>,
+        group: &OktaGroupId,
+        view: &GroupView,
         mut steps: Vec<Step>,
         evidence: &Evidence,
         plan: &mut Plan,
     ) {
-        let view = self.group_view(pushed, team);
-        let members = plan_group(&view, self.policy, evidence);
+        let members = plan_group(view, self.policy, evidence);
+        // An incomplete list is reported by itself.
+        if let Some(failure) = members
+            .refused
+            .as_ref()
+            .filter(|_| view.incomplete.is_none())
+        {
+            let subject = Subject::Group(group.clone());
+            plan.problems.push(Problem::of(subject, failure));
+        }
         steps.extend(self.group_steps(&members, plan));
-        plan.push_group(&pushed.group.id, steps, &members.findings.believed);
+        plan.push_group(group, steps, &members.findings.believed);
     }
 
     /// Whether the team exists and its members were read.
@@ -279,49 +281,40 @@ impl World<'_> {
         is_read && !self.read.unread.lacks_members(team)
     }
 
-    /// The plan for the team of a group, and the team's name. If another group's team keeps that name, this team gets a
-    /// name of its own, as in a live look.
+    /// The plan for the team of a group, and the team's name, as in a live look.
     fn named_team(
         &self,
         group: &Group,
-        name: String,
-        names: &HashMap<&OktaGroupId, Named<'_>>,
+        mut name: String,
+        evidence: &Evidence,
     ) -> Result<(TeamPlan, String), Failure> {
         let link = self.read.team_links.get(&group.id);
-        let plan =
-            |name: &str| plan_team(&group.id, name, link, &self.read.teams, &self.team_owners);
-        let team = plan(&name)?;
-        let TeamPlan::TakenBy {
-            group: other, own, ..
-        } = &team
-        else {
-            return Ok((team, name));
-        };
-        let is_unpushed = !self.is_pushed(other) && !self.read.unread.groups.contains_key(other);
-        let wants = |named: &&Named<'_>| named.team.eq_ignore_ascii_case(&name);
-        const RENAME_GROUP: &str = "Rename one of the two groups in Okta.";
-        let (called, side, refused, advice) = if self.read.excluded_groups.contains(other) {
-            let refused =
-                format!("the team of group {other}, which is excluded, has the team name.");
-            (name.as_str(), Side::Anypoint, refused, RENAME_GROUP)
-        } else if let Some(named) = names.get(other).filter(wants) {
-            let refused =
-                format!("group {other} has the same team name, and a name belongs to one team.");
-            (named.called, Side::Okta, refused, RENAME_GROUP)
-        } else if is_unpushed && own.is_some() {
-            let refused =
-                format!("the team of group {other}, which is no longer pushed, has the team name.");
-            let advice = "Rename one of the two, the group in Okta or the team in Anypoint.";
-            (name.as_str(), Side::Anypoint, refused, advice)
-        } else {
-            return Ok((team, name));
-        };
-        let policy = self.policy.team_names;
-        let apart = policy.apart(&group.id, group.name(), called, &name);
-        let apart = apart.ok_or_else(|| {
-            Failure::permanent(side, refused, advice).because(Cause::TeamNameTaken)
-        })?;
-        Ok((plan(&apart)?, apart))
+        loop {
+            let teams = &self.read.teams;
+            let taken = match plan_team(&group.id, &name, link, teams, &self.team_owners)? {
+                Decided::Here(plan) => return Ok((plan, name)),
+                Decided::ByNameOwner(taken) => taken,
+            };
+            let Some(name_owner) = self.name_owner(&taken.by) else {
+                // The other group could not be read. The live look reads it.
+                return Ok((
+                    TeamPlan::Free {
+                        taken,
+                        theirs: None,
+                    },
+                    name,
+                ));
+            };
+            let wanted = WantedName {
+                group: &group.id,
+                called: group.name(),
+                name: &name,
+            };
+            match plan_taken(wanted, taken, name_owner, self.policy, evidence)? {
+                NamePlan::Team(plan) => return Ok((plan, name)),
+                NamePlan::Apart(apart) => name = apart,
+            }
+        }
     }
 
     /// Fails if a linked team may exist but could not be read. Otherwise the plan would create a second team.

@@ -10,9 +10,9 @@ use crate::failure::{Cause, Failure, Side};
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::{
-    FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, NamedAccount,
-    Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted, WantedMembers, WantedTeam,
-    freed_from,
+    FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
+    NamedAccount, Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted, WantedMembers,
+    WantedTeam, freed_from,
 };
 use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
 
@@ -182,6 +182,7 @@ impl<'a> World<'a> {
             found: team.and_then(|team| self.found_members(team)),
             below: 0,
             past: Past::OfNoOther,
+            name_owner: None,
         }
     }
 
@@ -210,6 +211,7 @@ impl<'a> World<'a> {
             },
             link: Some(link.clone()),
             past: Past::OfNoOther,
+            name_owner: None,
         }
     }
 
@@ -220,7 +222,7 @@ impl<'a> World<'a> {
                 .iter()
                 .map(|member| MemberFound {
                     account: member.id.clone(),
-                    plain: member.is_plain(),
+                    membership: Membership::from(member),
                     owner: self.member_owner(&member.id),
                 })
                 .collect(),

@@ -10,7 +10,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::okta::User;
 use crate::provision::{
-    FoundTeam, Membership, Policy, TeamPlan, Unwanted, Wanted, plan_team, wanted,
+    Decided, FoundTeam, Membership, NameOwner, Policy, TeamPlan, Unwanted, Wanted, plan_team,
+    wanted,
 };
 use crate::schedule::summary::Problem;
 use crate::store::AccountOwner;
@@ -137,7 +138,9 @@ impl<'a> World<'a> {
                 .team_name(group, pushed.group.name(), None)
                 .ok()?;
             match plan_team(group, &name, None, &read.teams, &team_owners) {
-                Ok(TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team)) => Some((group, team)),
+                Ok(Decided::Here(TeamPlan::Adopt(team) | TeamPlan::AdoptAndRename(team))) => {
+                    Some((group, team))
+                }
                 _ => None,
             }
         });
@@ -267,9 +270,22 @@ impl<'a> World<'a> {
             .collect()
     }
 
-    /// Whether a group becomes a team.
-    pub(super) fn is_pushed(&self, group: &OktaGroupId) -> bool {
-        self.pushed.contains(group)
+    /// What Okta shows of a group whose team has a wanted name. `None`: the group could not be read.
+    pub(super) fn name_owner(&self, group: &OktaGroupId) -> Option<NameOwner<'a>> {
+        if self.read.excluded_groups.contains(group) {
+            return Some(NameOwner::Excluded);
+        }
+        let pushed = self.read.groups.iter();
+        let unread = &self.read.unread;
+        match pushed
+            .map(|pushed| &pushed.group)
+            .find(|pushed| pushed.id == *group)
+        {
+            Some(pushed) => Some(NameOwner::Pushed(pushed.name())),
+            None if unread.groups.contains_key(group) => None,
+            None if unread.extent(&[List::Groups]) == Extent::Incomplete => None,
+            None => Some(NameOwner::Unpushed),
+        }
     }
 
     /// Whether the user is excluded.

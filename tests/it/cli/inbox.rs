@@ -117,11 +117,24 @@ async fn the_doctor_checks_the_last_run_of_each_task() {
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let user = desk.assigned("ada", "ada_example");
+    desk.pushed_group("Engineers", &user);
     desk.on_file(&["reconcile", "--yes"]).await.expect(0);
     desk.on_file(&["doctor"])
         .await
         .expect(0)
         .says("last reconcile: ended ");
+    let team = desk.team_id("Engineers");
+    {
+        let mut anypoint = desk.anypoint.world();
+        let up = anypoint.add_team("Up", None).unwrap();
+        anypoint.move_team(&team, &up).unwrap();
+    }
+    desk.on_file(&["reconcile", "--yes"]).await;
+    desk.on_file(&["doctor"])
+        .await
+        .expect(0)
+        .says("it left 1 problem to a person")
+        .says(&format!("team {team}"));
 
     // Backdate the report, as if the schedule had not run for a while.
     let file = rusqlite::Connection::open(&desk.data).unwrap();

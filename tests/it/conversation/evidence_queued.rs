@@ -271,6 +271,27 @@ async fn an_announced_removal_is_applied_at_its_first_look() {
     }
 }
 
+/// One look did not show the assignment, so the account waits. That the user left the group is known by itself.
+#[tokio::test]
+async fn who_left_a_group_leaves_its_team_while_the_account_waits() {
+    for is_announced in [true, false] {
+        let (queued, devs, ann) = start().await;
+        queued.does(|okta| okta.unassign(APP, &ann));
+        let mut events = queued.does(|okta| okta.remove_member(&devs, &ann));
+        events.retain(|event| event.event_type == "group.user_membership.remove");
+        if !is_announced {
+            events = queued.hint(&ann);
+        }
+        queued.waits(&events).await;
+        let team = if is_announced { "" } else { "ann" };
+        assert_eq!(queued.world.team("Devs"), team);
+        assert_eq!(queued.world.account("ann"), "ann Example - enabled");
+        queued.pass(CONFIRM);
+        queued.settles(&events).await;
+        queued.has_nothing();
+    }
+}
+
 #[tokio::test]
 async fn a_waiting_change_does_not_delay_an_announced_one() {
     let (queued, devs, ann) = start().await;
@@ -507,6 +528,43 @@ async fn a_group_that_left_the_selection_without_an_event_waits() {
         queued.pass(CONFIRM);
         queued.settles(&hint).await;
         assert_eq!(queued.world.team("Devs"), "");
+    }
+}
+
+/// The group whose team has the wanted name may still be pushed, so the first look does not take its team.
+#[tokio::test]
+async fn a_team_is_adopted_when_it_is_known_that_its_group_is_no_longer_pushed() {
+    for is_true in [true, false] {
+        let (queued, old, ann) = start().await;
+        if is_true {
+            queued.does(|okta| okta.unassign_group(APP, &old));
+        } else {
+            lie(&queued.world, denied(APP_GROUP, &old));
+        }
+        let new = queued.world.okta.world().create_group("devs").unwrap().id;
+        queued.does(|okta| okta.add_member(&new, &ann));
+        let mut events = queued.does(|okta| okta.assign_group(APP, &new));
+        events.retain(|event| event.event_type.starts_with("group."));
+        queued.waits(&events).await;
+        assert!(queued.world.team_link(&old).await.is_some());
+        queued.has_team();
+        truth(&queued.world);
+        queued.pass(CONFIRM);
+        queued.settles(&events).await;
+        let links = (
+            queued.world.team_link(&old).await,
+            queued.world.team_link(&new).await,
+        );
+        let record = queued.record(&events[0]).await;
+        if is_true {
+            assert_eq!(record.status, Status::Done);
+            assert!(links.0.is_none() && links.1.is_some());
+            assert_eq!(queued.world.team("devs"), "ann");
+        } else {
+            assert_eq!(record.error_code.as_deref(), Some("team_name_taken"));
+            assert!(links.0.is_some() && links.1.is_none());
+            queued.has_team();
+        }
     }
 }
 

@@ -1,11 +1,20 @@
 //! Contract §4, "Group", and the team part of "User": each line and its opposite.
 
+use std::sync::Arc;
+
+use http::Method;
 use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{GroupSelection, Policy, TeamNamePolicy, TeamRemoval};
+use okta_anypoint::queue::Queue;
+use okta_anypoint::simulator::traffic::Fault;
 use okta_anypoint::store::Origin;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{Pace, Worker};
 
-use crate::world::{APP, World};
+use crate::schedule::Recorder;
+use crate::world::{APP, World, look_at};
 
 /// A team of `name`, made by hand, directly below the root.
 pub fn team_by_hand(world: &World, name: &str) -> String {
@@ -209,6 +218,57 @@ async fn the_second_of_two_groups_with_one_team_name_fails_with_advice() {
     assert!(world.team_link(&second).await.is_some());
 }
 
+/// An administrator deletes a group, or unassigns it, and makes a new one of the same name.
+#[tokio::test]
+async fn a_new_group_adopts_the_team_of_a_group_that_is_no_longer_pushed() {
+    for removal in [TeamRemoval::Empty, TeamRemoval::Keep] {
+        for way in ["delete", "unassign"] {
+            let policy = Policy {
+                team_removal: removal,
+                ..Policy::default()
+            };
+            let (world, old, ann) = devs_with_ann(policy).await;
+            let team = world.team_id("Devs");
+            let ended = world.okta_does(|okta| match way {
+                "delete" => okta.delete_group(&old),
+                _ => okta.unassign_group(APP, &old),
+            });
+            if way == "unassign" {
+                world.okta_does(|okta| okta.rename_group(&old, "Old devs"));
+            }
+            let new = world.okta.world().create_group("Devs").unwrap().id;
+            world.okta_does(|okta| okta.add_member(&new, &ann));
+            // The event of the old group's end comes first, or not at all.
+            if removal == TeamRemoval::Empty {
+                assert_eq!(world.deliver(&ended).await, 204);
+                assert_eq!(world.team("Devs"), "");
+            }
+            world.when(|okta| okta.assign_group(APP, &new)).await;
+            let link = world.team_link(&new).await.unwrap();
+            let found = (link.team_id.as_str(), link.origin);
+            assert_eq!(found, (team.as_str(), Origin::Adopted), "{way}");
+            assert!(world.team_link(&old).await.is_none(), "{way}");
+            assert_eq!(world.team("Devs"), "ann", "{way}");
+        }
+    }
+}
+
+/// The member's run leaves the other group's team to the new group's own look, which follows.
+#[tokio::test]
+async fn a_members_event_leads_to_the_team_of_a_group_that_is_no_longer_pushed() {
+    let (world, old, ann) = devs_with_ann(Policy::default()).await;
+    let (team, bob) = (world.team_id("Devs"), world.assigned_user("bob").await);
+    world.okta_does(|okta| okta.delete_group(&old));
+    let new = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &new));
+    world.okta_does(|okta| okta.add_member(&new, &ann));
+    world.when(|okta| okta.add_member(&new, &bob)).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    let link = world.team_link(&new).await.unwrap();
+    assert_eq!(link.team_id.as_str(), team);
+    assert!(world.team_link(&old).await.is_none());
+}
+
 #[tokio::test]
 async fn two_groups_can_swap_their_names() {
     let world = World::new().await;
@@ -228,13 +288,64 @@ async fn two_groups_can_swap_their_names() {
     assert_eq!(world.team_id("One"), team_two);
 }
 
+/// One member's event is enough: the group's own look adds the others.
 #[tokio::test]
-async fn a_team_deleted_by_hand_is_created_again() {
-    let (world, _, ann) = devs_with_ann(Policy::default()).await;
+async fn a_team_deleted_by_hand_is_made_again_with_all_members() {
+    let (world, devs, ann) = devs_with_ann(Policy::default()).await;
+    let bob = world.assigned_user("bob").await;
+    world.when(|okta| okta.add_member(&devs, &bob)).await;
     let id = world.team_id("Devs");
     world.anypoint().delete_team(&id).unwrap();
     world.look_again(&ann).await;
-    assert_eq!(world.team("Devs"), "ann");
+    assert_eq!(world.team("Devs"), "ann bob");
+    assert_ne!(world.team_id("Devs"), id);
+}
+
+#[tokio::test]
+async fn a_team_that_a_members_event_adopts_gets_all_members() {
+    let world = World::new().await;
+    let [ann, bob] = [
+        world.assigned_user("ann").await,
+        world.assigned_user("bob").await,
+    ];
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    world.okta_does(|okta| okta.add_member(&devs, &bob));
+    let team = team_by_hand(&world, "Devs");
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    assert_eq!(world.team("Devs"), "ann bob");
+    assert_eq!(world.team_id("Devs"), team);
+}
+
+/// The next run finds the team, so a run that failed makes the group a follow-up, too.
+#[tokio::test]
+async fn the_group_of_a_new_team_is_looked_at_after_a_run_that_failed() {
+    for has_team in [false, true] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        let assigned = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        world.okta_does(|okta| okta.add_member(&devs, &ann));
+        if has_team {
+            assert_eq!(world.deliver(&assigned).await, 204);
+            let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
+            world.anypoint().remove_member(&team, &account).unwrap();
+        }
+        let recorder = Arc::new(Recorder::default());
+        let metrics = Arc::new(Metrics::new("test"));
+        let queue: Arc<dyn Queue> = recorder.clone();
+        let worker = Worker::new(world.ports.clone(), Some(queue), metrics, Pace::QUEUED);
+        let failing = Fault::status("/members", 403, "{}").on(Method::PATCH);
+        world.anypoint.traffic().inject(failing);
+        let subject = Subject::User(OktaUserId::parse(&ann).unwrap());
+        let verdict = look_at(&worker, subject).await;
+        assert!(verdict.is_retry(), "{verdict:?}");
+        let expected = match has_team {
+            false => vec![format!("group#{devs}")],
+            true => Vec::new(),
+        };
+        assert_eq!(recorder.subjects(), expected);
+    }
 }
 
 #[tokio::test]

@@ -41,17 +41,24 @@ async fn a_team_moves_aside_when_another_group_keeps_its_new_name() {
     push_one(&world, &one).await;
 }
 
-/// The team of a group that is no longer pushed stays unchanged.
+/// The team of a group that is no longer pushed moves aside for the team of a pushed group.
 #[tokio::test]
-async fn a_team_moves_aside_when_an_unpushed_group_keeps_its_new_name() {
+async fn a_team_gets_the_name_that_the_team_of_an_unpushed_group_has() {
     for renamed in [None, Some("Zwei")] {
         let (world, one, two) = one_wants_the_name_of_two().await;
+        let team = async |group| world.team_link(group).await.unwrap().team_id.to_string();
+        let (first, second) = (team(&one).await, team(&two).await);
         world.when(|okta| okta.unassign_group(APP, &two)).await;
         if let Some(name) = renamed {
             world.okta_does(|okta| okta.rename_group(&two, name));
         }
-        push_one(&world, &one).await;
-        assert_eq!(world.team("T-wo"), "", "{renamed:?}");
+        let group = world.okta.world().create_group("One").unwrap().id;
+        world.when(|okta| okta.assign_group(APP, &group)).await;
+        assert_eq!(world.team_id("One"), team(&group).await, "{renamed:?}");
+        assert_eq!(world.team_id("T-wo"), first, "{renamed:?}");
+        let aside = world.anypoint().teams[&second].name.clone();
+        assert_eq!(aside, format!("T-wo {second}"), "{renamed:?}");
+        assert_eq!(team(&two).await, second, "it keeps its team");
     }
 }
 

@@ -6,16 +6,18 @@
 use std::time::Duration;
 
 use http::Method;
+use okta_anypoint::ids::{OktaGroupId, Subject};
 use okta_anypoint::ledger::{Conclusion, Memo};
 use okta_anypoint::provision::{Policy, TeamRemoval};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
+use okta_anypoint::worker::Verdict;
 use rstest::rstest;
 use serde_json::json;
 
 use super::groups::devs_with_ann;
-use crate::world::{APP, World, lease};
+use crate::world::{APP, World, lease, look_at, worker};
 
 const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
 const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
@@ -180,6 +182,37 @@ async fn a_suspended_user_leaves_a_team_despite_an_unreadable_membership() {
     stage.play(lie, |okta| okta.suspend(&ann)).await;
     assert_eq!(stage.world.account("ann"), "ann Example - disabled");
     assert_eq!(stage.role(), None);
+}
+
+/// The same in a look at the group: it does the rest, and is retried.
+#[rstest]
+#[case::of_no_type(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), "/membership_type"))]
+#[case::of_another_type(|stage: &Stage| Fault::changed(MEMBERS, Some(&stage.account), "/membership_type", json!("x")))]
+#[tokio::test]
+async fn who_left_the_group_leaves_the_team_once_the_membership_can_be_read(
+    #[case] lie: fn(&Stage) -> Fault,
+) {
+    let stage = Stage::new(Policy::default()).await;
+    let Stage {
+        world, devs, ann, ..
+    } = &stage;
+    let [ben, eve] = [
+        world.assigned_user("ben").await,
+        world.assigned_user("eve").await,
+    ];
+    world.when(|okta| okta.add_member(devs, &ben)).await;
+    world.okta_does(|okta| okta.remove_member(devs, ann));
+    world.okta_does(|okta| okta.remove_member(devs, &ben));
+    world.okta_does(|okta| okta.add_member(devs, &eve));
+    world.anypoint.traffic().inject(lie(&stage));
+    let subject = || Subject::Group(OktaGroupId::parse(devs).unwrap());
+    let verdict = look_at(&worker(&world.ports), subject()).await;
+    assert!(verdict.is_retry(), "{verdict:?}");
+    assert_eq!(world.team("Devs"), "ann eve");
+    world.anypoint.traffic().remove_all_faults();
+    let verdict = look_at(&worker(&world.ports), subject()).await;
+    assert_eq!(verdict, Verdict::Settled);
+    assert_eq!(world.team("Devs"), "eve");
 }
 
 #[rstest]

@@ -1,10 +1,11 @@
 //! Groups and their teams in a reconcile.
 
+use okta_anypoint::insight::Explanation;
 use okta_anypoint::provision::{GroupSelection, TeamNamePolicy, TeamRemoval};
 use okta_anypoint::schedule::{Mode, Task};
 use okta_anypoint::simulator::anypoint::Member;
 
-use super::{APP, Stage, actions};
+use super::{APP, Stage, actions, long};
 
 #[tokio::test]
 async fn maintainers_and_members_from_external_groups_stay() {
@@ -187,6 +188,80 @@ async fn a_refused_team_name_does_not_affect_memberships() {
         assert_eq!(again.problems.len(), 1, "{name}");
         assert_eq!(again.differences, [], "{name}");
     }
+}
+
+/// Somebody moved the team below another one. It stays there with the right members, and is reported.
+#[tokio::test]
+async fn a_team_below_another_team_is_reported_and_stays_with_its_groups_members() {
+    let stage = Stage::new().await;
+    let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let (team, up) = {
+        let team = stage.team_id("Devs");
+        let mut world = stage.anypoint.world();
+        let up = world.add_team("Up", None).unwrap();
+        world.move_team(&team, &up).unwrap();
+        (team, up)
+    };
+    {
+        let mut world = stage.okta.world();
+        world.remove_member(&devs, &ann).unwrap();
+        world.add_member(&devs, &ben).unwrap();
+    }
+    for differences in [1, 0] {
+        let summary = stage.run(Task::Reconcile).await;
+        assert_eq!(summary.differences.len(), differences);
+        let [problem] = &summary.problems[..] else {
+            panic!("{:?}", summary.problems)
+        };
+        let subject = problem.subject.as_ref().map(ToString::to_string);
+        assert_eq!(subject, Some(format!("group#{devs}")));
+        for part in [team.as_str(), &up, "Move the team"] {
+            assert!(problem.text.contains(part), "{}", problem.text);
+        }
+        assert_eq!(stage.members("Devs"), ["ben"]);
+        let ancestors = stage.anypoint.world().teams[&team].ancestors.clone();
+        assert_eq!(ancestors.last(), Some(&up), "it is not moved");
+    }
+    let subject = format!("group#{devs}").parse().unwrap();
+    let explained = Explanation::of(&stage.ports(), subject, long())
+        .await
+        .unwrap();
+    let place = explained.anypoint.iter().find(|(fact, _)| *fact == "place");
+    assert!(place.unwrap().1.as_str().unwrap().contains(&up));
+    let root = stage.anypoint.world().root_team_id.clone();
+    stage.anypoint.world().move_team(&team, &root).unwrap();
+    stage.finds_nothing().await;
+}
+
+/// An administrator deleted a group and made a new one of the same name, and no event came.
+#[tokio::test]
+async fn a_new_group_takes_over_the_team_of_a_group_that_is_gone() {
+    let mut stage = Stage::new().await;
+    let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
+    let old = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team_id("Devs");
+    stage.okta.world().delete_group(&old).unwrap();
+    let new = stage.pushed_group("Devs", &[&ben]);
+    let recorder = stage.record();
+    let plan = stage.run(Task::Reconcile).await;
+    assert_eq!(plan.problems, []);
+    let planned = actions(&plan, &format!("group#{new}"));
+    assert_eq!(planned, ["adopt_team", "remove_members", "add_members"]);
+    let sent = recorder.take();
+    let of_new = sent
+        .iter()
+        .find(|change| change.subject.to_string() == format!("group#{new}"));
+    let finding = format!("name_owner_not_pushed:{old}");
+    assert!(of_new.unwrap().planned.contains(&finding), "{sent:?}");
+    stage.recorder = None;
+    stage.settle().await;
+    assert_eq!(
+        (stage.team_id("Devs"), stage.members("Devs")),
+        (team, vec!["ben".to_owned()])
+    );
 }
 
 /// When sanitized names collide, a reconcile adds the group id to the later ones. Afterwards it finds nothing.

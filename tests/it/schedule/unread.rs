@@ -174,6 +174,33 @@ async fn an_unreadable_entry_is_reported_and_everything_else_continues(#[case] l
     scene.settles().await;
 }
 
+/// Cat left the group, and the kind of her membership is not one that Anypoint describes.
+#[tokio::test]
+async fn a_leaver_whose_membership_cannot_be_read_is_reported_for_the_group_and_stays() {
+    let mut scene = Scene::new().await;
+    let cat = scene.stage.account_id("cat");
+    let (path, pointer) = (scene.path(List::TeamMembers), "/membership_type");
+    let fault = Fault::changed(&path, Some(&cat), pointer, json!("observer"));
+    scene.inject(List::TeamMembers, fault);
+    let summary = scene.reconcile().await;
+    let of_group = summary.problems.iter().find(|problem| {
+        let subject = problem.subject.as_ref().map(ToString::to_string);
+        subject == Some(format!("group#{}", scene.devs))
+    });
+    assert!(
+        of_group.unwrap().text.contains(&cat),
+        "{:?}",
+        summary.problems
+    );
+    let stage = &scene.stage;
+    assert_eq!(stage.members("Devs"), ["ben", "cat"]);
+    assert!(
+        stage.is_enabled("eve") && !stage.is_enabled("dan"),
+        "the rest goes on"
+    );
+    scene.settles().await;
+}
+
 #[rstest]
 #[case(List::AppUsers)]
 #[case(List::Groups)]

@@ -3,7 +3,7 @@
 use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
 use okta_anypoint::provision::Changes;
-use okta_anypoint::schedule::{Mode, Task};
+use okta_anypoint::schedule::{Mode, Problem, Task};
 use okta_anypoint::settings::Retention;
 use okta_anypoint::wiring::Table;
 
@@ -116,6 +116,20 @@ async fn runs(section: &mut Section, table: &Table) {
     }
 }
 
+/// The first of these problems.
+fn in_short(problems: &[Problem]) -> String {
+    const NAMED: usize = 3;
+    let mut texts: Vec<String> = problems
+        .iter()
+        .take(NAMED)
+        .map(|problem| problem.text.clone())
+        .collect();
+    if problems.len() > NAMED {
+        texts.push("…".to_owned());
+    }
+    texts.join(" | ")
+}
+
 fn last_run(section: &mut Section, run: &LastRun) {
     let (command, name) = match run.task {
         Task::CatchUp => ("catch-up", "last catch-up"),
@@ -126,7 +140,7 @@ fn last_run(section: &mut Section, run: &LastRun) {
         .ended_ms
         .map_or_else(|| "at an unknown time".to_owned(), to_the_second);
     let summary = run.summary.as_ref();
-    let problems = summary.map_or(0, |summary| summary.problems.len());
+    let problems = summary.map_or(&[][..], |summary| &summary.problems);
     let ended = match summary.map(|summary| summary.mode) {
         Some(Mode::Report) => format!("{ended}, and only reported"),
         _ => ended,
@@ -137,8 +151,9 @@ fn last_run(section: &mut Section, run: &LastRun) {
         Health::Problems => section.ok(
             name,
             format!(
-                "ended {ended}; it left {} to a person, which `okta-anypoint plan` and the log name",
-                counted(problems, "problem", "problems")
+                "ended {ended}; it left {} to a person, which `okta-anypoint plan` and the log name: {}",
+                counted(problems.len(), "problem", "problems"),
+                in_short(problems)
             ),
         ),
         Health::Stopped => {

@@ -93,9 +93,8 @@ impl<'a> Model<'a> {
         let Some(owner) = self.group_of(&bearer.id) else {
             return (own.is_some() || !below_root).then_some(TAKEN);
         };
-        let Some(other) = self.wish().group(owner) else {
-            return own.is_some().then_some(TAKEN);
-        };
+        // The team of a group that is not pushed moves aside.
+        let other = self.wish().group(owner)?;
         if self
             .wish()
             .team_name(other)
