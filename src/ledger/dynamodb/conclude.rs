@@ -150,20 +150,26 @@ impl DynamoDbLedger {
     fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> UpdateBuilder {
         let update =
             of_lease(&self.table, lease).expression_attribute_values(":now_ms", number(now.ms));
-        let set = "SET updated_at_ms = :now_ms";
+        let set = "SET updated_at_ms = :now_ms, expires_at = :expires_at";
         let remove = "REMOVE #owner, lease_until_ms";
-        match memo {
-            Memo::Keep => update.update_expression(format!("{set} {remove}")),
-            Memo::Write(None) => update
-                .update_expression(format!("{set}, expires_at = :expires_at {remove}, memo"))
-                .expression_attribute_values(":expires_at", number(now.lease_expires_at())),
-            Memo::Write(Some(memo)) => update
-                .update_expression(format!(
-                    "{set}, expires_at = :expires_at, memo = :memo {remove}"
-                ))
-                .expression_attribute_values(":expires_at", number(now.memo_expires_at()))
-                .expression_attribute_values(":memo", text(memo)),
-        }
+        let (update, has_memo) = match memo {
+            Memo::Keep => (
+                update.update_expression(format!("{set} {remove}")),
+                lease.may_have_memo(),
+            ),
+            Memo::Write(None) => (
+                update.update_expression(format!("{set} {remove}, memo")),
+                false,
+            ),
+            Memo::Write(Some(memo)) => (
+                update
+                    .update_expression(format!("{set}, memo = :memo {remove}"))
+                    .expression_attribute_values(":memo", text(memo)),
+                true,
+            ),
+        };
+        update
+            .expression_attribute_values(":expires_at", number(now.free_lease_expires_at(has_memo)))
     }
 }
 

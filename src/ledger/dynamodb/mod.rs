@@ -137,9 +137,12 @@ pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> 
     match memo {
         Memo::Keep => update.update_expression("SET #owner = :owner"),
         Memo::Write(None) => update.update_expression("REMOVE memo"),
-        Memo::Write(Some(memo)) => update
-            .update_expression("SET memo = :memo")
-            .expression_attribute_values(":memo", text(memo)),
+        Memo::Write(Some(memo)) => {
+            lease.note_memo();
+            update
+                .update_expression("SET memo = :memo")
+                .expression_attribute_values(":memo", text(memo))
+        }
     }
 }
 
@@ -258,9 +261,12 @@ impl Ledger for DynamoDbLedger {
             .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         update = match memo {
-            Some(memo) => update
-                .update_expression("SET memo = :memo, expires_at = :expires_at")
-                .expression_attribute_values(":memo", text(memo)),
+            Some(memo) => {
+                lease.note_memo();
+                update
+                    .update_expression("SET memo = :memo, expires_at = :expires_at")
+                    .expression_attribute_values(":memo", text(memo))
+            }
             None => update.update_expression("SET expires_at = :expires_at REMOVE memo"),
         };
         Ok(recorded(&self.send(update).await?))

@@ -318,10 +318,10 @@ impl Model {
             let row = &mut self.subjects[subject];
             row.held = None;
             if let Memo::Write(memo) = memo {
-                let days = if memo.is_some() { KEPT_S } else { 7 * 86_400 };
-                row.expires_at = now_s + days;
                 row.memo.clone_from(memo);
             }
+            let has_memo = row.memo.is_some();
+            row.expires_at = now_s + if has_memo { KEPT_S } else { 7 * 86_400 };
         }
         let finish = |(key, claim): (Option<usize>, u64)| {
             let event = self.events.get_mut(&key).filter(|_| is_held);
