@@ -14,7 +14,7 @@ use crate::okta::{Okta, Scopes};
 use crate::provision::Ports;
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
-use crate::settings::{EngineSettings, Needs, Reader, RemoteSettings, Retention};
+use crate::settings::{self, EngineSettings, Needs, Reader, RemoteSettings, Retention, table_name};
 use crate::store::{Documents, DynamoDbStore, Store};
 use crate::telemetry::{LogFormat, Metrics};
 use crate::worker::{InlineQueue, Pace, Worker};
@@ -82,7 +82,7 @@ impl WorkSettings {
     /// Reads the settings.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let engine = EngineSettings::read(reader);
-        let table = reader.text("TABLE_NAME", "the name of the DynamoDB table");
+        let table = table_name(reader, "the name of the DynamoDB table");
         Some(Self {
             engine: engine?,
             table: table?,
@@ -127,9 +127,8 @@ pub async fn reader(
     time: Duration,
 ) -> Result<Reader<'static>, Failure> {
     let store = Arc::new(SecretsManager::on_first_use(source, Limits::within(time)));
-    let environment = |name: &str| std::env::var(name).ok();
     let mut reader =
-        Reader::with_secrets(environment, store, needs, Deadline::within(time)).await?;
+        Reader::with_secrets(settings::variable, store, needs, Deadline::within(time)).await?;
     if let Err(error) = Network::for_process() {
         reader.report(error.variable, "is malformed", &error.expected);
     }

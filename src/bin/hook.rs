@@ -11,7 +11,7 @@ use okta_anypoint::lambda::{self, http::Function};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::receiver::{Gate, Receiver};
-use okta_anypoint::settings::{HookSettings, Needs, Reader};
+use okta_anypoint::settings::{HookSettings, Needs, Reader, queue_url};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::{self, WorkSettings};
 use okta_anypoint::worker::Pace;
@@ -42,9 +42,10 @@ async fn run() -> Result<(), Error> {
     };
     let mut reader = wiring::reader(for_lambda, needs, SECRETS_TIME).await?;
     let hook = HookSettings::read(&mut reader);
-    let destination = match reader.optional("QUEUE_URL") {
-        Some(url) => Some(Destination::Queue(url)),
-        None => inline(&mut reader).map(|work| Destination::Inline(Box::new(work))),
+    let destination = match queue_url(&mut reader) {
+        Some(Some(url)) => Some(Destination::Queue(url)),
+        Some(None) => inline(&mut reader).map(|work| Destination::Inline(Box::new(work))),
+        None => None,
     };
     let (hook, destination) = reader.finish(hook.zip(destination))?;
 

@@ -8,7 +8,7 @@ use lambda_runtime::Error;
 use okta_anypoint::aws::{Limits, for_lambda};
 use okta_anypoint::lambda::{self, sqs::BatchHandler, sqs::SqsEvent};
 use okta_anypoint::queue::{Queue, Redelivery, SqsQueue};
-use okta_anypoint::settings::Needs;
+use okta_anypoint::settings::{Needs, queue_url};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::{self, WorkSettings};
 use okta_anypoint::worker::{Pace, Worker};
@@ -24,8 +24,8 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let mut reader = wiring::reader(for_lambda, Needs::CREDENTIALS, AWS_TIME).await?;
     let settings = WorkSettings::read(&mut reader);
-    let queue_url = reader.optional("QUEUE_URL");
-    let settings = reader.finish(settings)?;
+    let queue_url = queue_url(&mut reader);
+    let (settings, queue_url) = reader.finish(settings.zip(queue_url))?;
 
     let sdk = for_lambda(Limits::within(AWS_TIME)).await;
     let ports = settings.ports(&sdk)?;

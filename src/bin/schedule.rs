@@ -10,7 +10,7 @@ use okta_anypoint::aws::{Limits, for_lambda};
 use okta_anypoint::lambda;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Invocation, Scheduler};
-use okta_anypoint::settings::{Needs, ScheduleSettings};
+use okta_anypoint::settings::{Needs, ScheduleSettings, queue_url};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::{self, WorkSettings};
 use okta_anypoint::worker::Pace;
@@ -30,8 +30,8 @@ async fn run() -> Result<(), Error> {
     let mut reader = wiring::reader(for_lambda, Needs::CREDENTIALS, AWS_TIME).await?;
     let settings = WorkSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
-    let queue_url = reader.optional("QUEUE_URL");
-    let (settings, schedule) = reader.finish(settings.zip(schedule))?;
+    let queue_url = queue_url(&mut reader);
+    let ((settings, schedule), queue_url) = reader.finish(settings.zip(schedule).zip(queue_url))?;
 
     let sdk = for_lambda(Limits::within(AWS_TIME)).await;
     let ports = settings.ports(&sdk)?;

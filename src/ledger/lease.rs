@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Lease {
     found: Found,
     clock: Arc<dyn Clock>,
     end: Mutex<End>,
+    /// Set as well by a write of a memo that may have failed.
+    may_have_memo: AtomicBool,
 }
 
 /// Identifies one acquisition of a lease. The owner is new each time.
@@ -75,6 +78,7 @@ impl Lease {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
+            may_have_memo: AtomicBool::new(found.memo.is_some()),
             key,
             found,
             clock,
@@ -100,6 +104,16 @@ impl Lease {
     /// The memo that the previous owner left.
     pub fn memo(&self) -> Option<&str> {
         self.found.memo.as_deref()
+    }
+
+    /// Whether the item may have a memo by now.
+    pub(super) fn may_have_memo(&self) -> bool {
+        self.may_have_memo.load(Ordering::Relaxed)
+    }
+
+    /// A memo is about to be written under the lease.
+    pub(super) fn note_memo(&self) {
+        self.may_have_memo.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn key(&self) -> &LeaseKey {

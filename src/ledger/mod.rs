@@ -15,7 +15,8 @@
 //!        claim by another       ▼
 //!                             failed ── retryable: claimed again at once
 //!                                    └─ permanent: only a replay claims it again
-//!                             held ──── beyond the brake: only a replay claims it again
+//!                             held ──── beyond the brake: only a replay claims it again; it stays held until the replay
+//!                                       has ended, so one that dies releases nothing
 //! ```
 //!
 //! A failed or held record becomes `resolved` when a later look at its subject ends in sync, or when an

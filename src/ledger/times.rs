@@ -64,9 +64,12 @@ impl Times {
 }
 
 impl Now {
-    /// When a lease without a memo expires that is given back now, seconds since the epoch.
-    pub(super) fn lease_expires_at(self) -> i64 {
-        self.s.saturating_add(LEASE_DAYS * SECONDS_PER_DAY)
+    /// When a lease that is given back now expires, seconds since the epoch.
+    pub(super) fn free_lease_expires_at(self, has_memo: bool) -> i64 {
+        match has_memo {
+            true => self.memo_expires_at(),
+            false => self.s.saturating_add(LEASE_DAYS * SECONDS_PER_DAY),
+        }
     }
 
     /// When a memo written now expires, seconds since the epoch.

@@ -14,7 +14,8 @@
 //!
 //! An empty page may be wrong. While the log is quiet the cursor follows the clock, but only up to the time until which
 //! the previous run found the log quiet, too. So the cursor passes a part of the log only after two runs, never after
-//! one answer. A cursor that is ahead of the clock counts as lost.
+//! one answer. A cursor that is ahead of the clock counts as lost. A run without a cursor begins a day before the earlier of
+//! both clocks, this machine's and Okta's.
 //!
 //! Okta may write an event up to five minutes late. A running pass still meets it by its links, or the next pass meets it
 //! in the overlap. A page that could not be read or queued does not move the cursor. Events come again in the
@@ -156,7 +157,19 @@ impl Scheduler {
         if let Some(next) = &cursor.next {
             met.is_new(next.as_str());
         }
+        let is_first = cursor.newest_ms == Cursor::at_first(started_ms).newest_ms;
         let mut page = self.first_page(&cursor, started_ms, deadline).await?;
+        let okta_ms = page.answered_ms.unwrap_or(started_ms);
+        if is_first && okta_ms + OVERLAP_MS < started_ms {
+            tracing::warn!("the clock is ahead of Okta's; the last day by Okta's clock is read");
+            cursor = Cursor {
+                open: cursor.open,
+                ..Cursor::at_first(okta_ms)
+            };
+            page = self.first_page(&cursor, okta_ms, deadline).await?;
+        }
+        // By a clock that is behind, every event is younger than the run.
+        let began_ms = started_ms.max(okta_ms);
         summary.set("events", 0);
         loop {
             self.progress("reading the System Log", summary.count("events"), None);
@@ -180,7 +193,7 @@ impl Scheduler {
                 cursor.reach(newest.min(self.clock().now_ms()));
             }
             // All events of the page are younger than this run. The next run reads the rest.
-            let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > started_ms);
+            let caught_up = times.oldest_ms.is_some_and(|oldest| oldest > began_ms);
             let Some(next) = page.next.clone().filter(|_| !caught_up) else {
                 break;
             };

@@ -16,6 +16,8 @@ use crate::secrets::{Renewable, SecretStore, hook_secrets};
 const PRIVATE_KEY: &str = "the service app's private key: PEM (PKCS#8, PKCS#1 or SEC1) or JWK with \
      all private parts, RSA of 2048 bits or more, or EC P-256; line breaks may be written as `\\n`";
 
+const API_TOKEN: &str = "an API token, without `SSWS` in front";
+
 /// Which secrets a program uses, if they are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
@@ -96,7 +98,8 @@ impl Reader<'static> {
 /// The token if there is one; else all three parts of the service app.
 pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
     if reader.optional("OKTA_API_TOKEN").is_some() {
-        return reader.secret("OKTA_API_TOKEN").map(Credentials::ApiToken);
+        let token = reader.required::<String>("OKTA_API_TOKEN", API_TOKEN);
+        return token.map(|token| Credentials::ApiToken(token.into()));
     }
     let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
     if names.iter().all(|name| reader.optional(name).is_none()) {
@@ -105,11 +108,11 @@ pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
         reader.report("OKTA_API_TOKEN", "is missing", expected);
         return None;
     }
-    let client_id = reader.text("OKTA_CLIENT_ID", "the service app's client id (`0oa…`)");
-    let key = reader.with("OKTA_PRIVATE_KEY", PRIVATE_KEY, |text| {
+    let client_id = reader.required("OKTA_CLIENT_ID", "the service app's client id (`0oa…`)");
+    let key = reader.with_lines("OKTA_PRIVATE_KEY", PRIVATE_KEY, |text| {
         PrivateKey::parse(&SecretString::from(text.to_owned())).ok()
     });
-    let key_id = reader.text(
+    let key_id = reader.required(
         "OKTA_KEY_ID",
         "the id (`kid`) Okta shows for the public key",
     );
@@ -122,8 +125,8 @@ pub(crate) fn okta_credentials(reader: &mut Reader<'_>) -> Option<Credentials> {
 
 /// The connected app.
 pub(crate) fn anypoint_app(reader: &mut Reader<'_>) -> Option<ConnectedApp> {
-    let client_id = reader.text("ANYPOINT_CLIENT_ID", "the connected app's id");
-    let client_secret = reader.secret("ANYPOINT_CLIENT_SECRET");
+    let client_id = reader.required("ANYPOINT_CLIENT_ID", "the connected app's id");
+    let client_secret = reader.secret("ANYPOINT_CLIENT_SECRET", "the connected app's secret");
     Some(ConnectedApp {
         client_id: client_id?,
         client_secret: client_secret?,

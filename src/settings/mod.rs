@@ -39,6 +39,7 @@ use crate::secrets::Renewable;
 pub use credentials::Needs;
 use credentials::{anypoint_app, okta_credentials};
 pub use parse::is_loopback;
+pub(crate) use reader::variable;
 pub use reader::{Problem, Reader, SettingsError};
 
 /// What the receiver needs.
@@ -186,6 +187,21 @@ pub fn deciding(reader: &Reader<'_>) -> BTreeMap<String, String> {
 /// Reads what becomes of changes (`CHANGES`).
 pub fn changes(reader: &mut Reader<'_>) -> Option<Changes> {
     reader.choice("CHANGES", &Changes::WORDS)
+}
+
+/// Reads the queue's address (`QUEUE_URL`); `Some(None)`: there is none.
+pub fn queue_url(reader: &mut Reader<'_>) -> Option<Option<String>> {
+    match reader.optional("QUEUE_URL") {
+        None => Some(None),
+        Some(_) => reader
+            .with("QUEUE_URL", parse::QUEUE_URL, parse::queue_url)
+            .map(Some),
+    }
+}
+
+/// Reads the name of the DynamoDB table (`TABLE_NAME`).
+pub fn table_name(reader: &mut Reader<'_>, expected: &str) -> Option<String> {
+    reader.required("TABLE_NAME", expected)
 }
 
 /// Reads the app whose assignments and events count (`OKTA_APP_ID`).

@@ -17,6 +17,16 @@ pub(super) const DAYS: &str = "a number of days from 1 to 3650";
 pub(super) const LIMIT: &str = "a count (`50`) or a share of the linked users (`20%`)";
 pub(super) const AUTH_HEADER: &str = "the name of a header that HTTP and gateways have no use for, such as `authorization` or `x-okta-secret`";
 
+pub(super) const QUEUE_URL: &str = "the address of an SQS FIFO queue, `https://sqs.…/NAME.fifo`";
+
+/// An address as SQS gives it: SQS's own, or that of a server in its place.
+pub(super) fn queue_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    let is_in_one_piece = !text.contains(char::is_whitespace);
+    (is_web && is_in_one_piece).then(|| text.to_owned())
+}
+
 /// Whether an address is on this machine; `*.localhost` is by RFC 6761, 6.3.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

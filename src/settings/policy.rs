@@ -22,10 +22,13 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
     let confirm = reader.with_default("CONFIRM_SECONDS", CONFIRM, "15", confirm);
     let changes = changes(reader);
     let removals = reader.with_default("MAX_REMOVALS_PER_HOUR", REMOVALS, "20%", removals);
-    let users = excluded(reader, "EXCLUDE_USERS", EXCLUDED_USERS, excluded_users);
-    let teams = excluded(reader, "EXCLUDE_GROUPS", EXCLUDED_GROUPS, excluded_groups);
+    let users = set(reader, "EXCLUDE_USERS", EXCLUDED_USERS, excluded_users);
+    let teams = set(reader, "EXCLUDE_GROUPS", EXCLUDED_GROUPS, excluded_groups);
     let attributes = attributes(reader);
-    let default_phone = reader.optional("DEFAULT_PHONE");
+    let default_phone = set(reader, "DEFAULT_PHONE", PHONE, |text| {
+        let has_digits = text.contains(char::is_numeric);
+        has_digits.then(|| Some(text.to_owned()))
+    });
     let imported_names = match import_mode(reader)? {
         ImportMode::Create => ImportedNames::LastChangeDecides,
         ImportMode::Off | ImportMode::Report | ImportMode::Link => ImportedNames::OktaDecides,
@@ -39,7 +42,7 @@ pub(super) fn policy(reader: &mut Reader<'_>) -> Option<Policy> {
         team_removal: team_removal?,
         reset_email: reset_email?,
         attributes: attributes?,
-        default_phone,
+        default_phone: default_phone?,
         imported_names,
         confirm: confirm?,
         changes: changes?,
@@ -101,12 +104,14 @@ fn confirm(text: &str) -> Option<ConfirmAfter> {
         .then(|| ConfirmAfter(Duration::from_secs(seconds)))
 }
 
-const EXCLUDED_USERS: &str =
-    "ids (`00u…`) or logins with `*` (`svc-*@acme.example`), separated by commas; not `*` alone";
+const EXCLUDED_USERS: &str = "ids (`00u…`) or logins with `*` (`svc-*@acme.example`), separated by commas; not `*` alone, and no blanks inside";
 const EXCLUDED_GROUPS: &str =
     "ids (`00g…`) or names with `*` (`Break glass*`), separated by commas; not `*` alone";
 
-fn excluded<T: Default>(
+const PHONE: &str = "a phone number";
+
+/// What `parse` makes of a variable, or the default if it is unset.
+fn set<T: Default>(
     reader: &mut Reader<'_>,
     name: &str,
     expected: &str,
@@ -130,7 +135,7 @@ fn entries(text: &str) -> impl Iterator<Item = Option<&str>> {
 fn excluded_users(text: &str) -> Option<ExcludedUsers> {
     let mut users = ExcludedUsers::default();
     for entry in entries(text) {
-        let entry = entry?;
+        let entry = entry.filter(|entry| !entry.contains(char::is_whitespace))?;
         if entry.contains('*') {
             users.logins.push(entry.to_owned());
         } else if entry.starts_with("00u") {
@@ -183,6 +188,6 @@ fn groups(text: &str) -> Option<GroupSelection> {
         let ids: Option<Vec<_>> = ids.split(',').map(|id| id.trim().parse().ok()).collect();
         return ids.map(GroupSelection::Ids);
     }
-    let pattern = text.strip_prefix("name:")?;
+    let pattern = text.strip_prefix("name:")?.trim();
     (!pattern.is_empty()).then(|| GroupSelection::Named(pattern.to_owned()))
 }

@@ -12,7 +12,7 @@ use super::credentials::Sources;
 pub struct Problem {
     /// The variable's name.
     pub variable: String,
-    /// What is wrong: "is missing" or "is malformed".
+    /// What is wrong, such as "is missing" or "is malformed".
     pub fault: &'static str,
     /// What is expected.
     pub expected: String,
@@ -42,6 +42,23 @@ impl std::error::Error for SettingsError {}
 /// Finds the value of a variable by its name.
 type Lookup<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
 
+/// The fault of a value that is no id, name or token.
+const NOT_IN_ONE_PIECE: &str =
+    "has a blank, a line break or a character beyond visible ASCII inside";
+/// The fault of a value that is not text in one line.
+const NOT_ONE_LINE: &str = "has a line break, a control character or broken UTF-8 inside";
+
+/// Bytes that are not UTF-8 come as the replacement character.
+fn is_no_text(character: char) -> bool {
+    character.is_control() || character == char::REPLACEMENT_CHARACTER
+}
+
+/// A variable of the process. One that is not UTF-8 is malformed, and not unset.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    let value = std::env::var_os(name)?;
+    Some(value.to_string_lossy().into_owned())
+}
+
 /// Reads variables through a look-up function and remembers what was wrong.
 pub struct Reader<'a> {
     lookup: Lookup<'a>,
@@ -52,7 +69,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader of the process's environment.
     pub fn from_env() -> Self {
-        Self::new(|name| std::env::var(name).ok())
+        Self::new(variable)
     }
 
     /// A reader of whatever `lookup` finds.
@@ -94,17 +111,9 @@ impl<'a> Reader<'a> {
             .filter(|value| !value.is_empty())
     }
 
-    /// A secret that must be set, and that a header or a form can carry: pasted with a line break inside, it would
-    /// only be refused.
-    pub fn secret(&mut self, name: &str) -> Option<SecretString> {
-        self.with(
-            name,
-            "a secret without line breaks or other control characters",
-            |text| {
-                let is_plain = !text.contains(char::is_control);
-                is_plain.then(|| SecretString::from(text))
-            },
-        )
+    /// A secret that must be set.
+    pub fn secret(&mut self, name: &str, expected: &str) -> Option<SecretString> {
+        self.with(name, expected, |text| Some(text.into()))
     }
 
     /// Text that must be set.
@@ -116,9 +125,15 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// A value that must be set and readable.
+    /// An id, a name or a token that must be set and readable. Pasted with a blank or an invisible character inside, it
+    /// would only be refused later.
     pub fn required<T: FromStr>(&mut self, name: &str, expected: &str) -> Option<T> {
-        self.with(name, expected, |text| text.parse().ok())
+        let text = self.text(name, expected)?;
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.report(name, NOT_IN_ONE_PIECE, expected);
+            return None;
+        }
+        self.parsed(name, expected, &text, |text| text.parse().ok())
     }
 
     /// A value that must be set and that `parse` takes.
@@ -130,6 +145,17 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         let text = self.text(name, expected)?;
         self.parsed(name, expected, &text, parse)
+    }
+
+    /// The same, of a value that may have several lines.
+    pub(super) fn with_lines<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(name, expected)?;
+        self.read(name, expected, &text, parse)
     }
 
     /// A value that `parse` must take when it is set.
@@ -177,6 +203,20 @@ impl<'a> Reader<'a> {
     }
 
     fn parsed<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        if text.contains(is_no_text) {
+            self.report(name, NOT_ONE_LINE, expected);
+            return None;
+        }
+        self.read(name, expected, text, parse)
+    }
+
+    fn read<T>(
         &mut self,
         name: &str,
         expected: &str,

@@ -3,6 +3,8 @@ use std::collections::HashMap;
 use super::*;
 use crate::provision::{AccountField, Adopt, GroupSelection, ImportedNames};
 
+const PEM: &str = include_str!("../../tests/it/data/test-only-p256.pkcs8.pem");
+
 fn complete() -> HashMap<&'static str, &'static str> {
     HashMap::from([
         ("HOOK_SECRET", "hook-secret-value"),
@@ -69,29 +71,153 @@ fn one_message_names_every_variable_at_fault_and_no_value() {
     assert!(!message.contains("secret-"), "{message}");
 }
 
+fn fault_of<T>(
+    name: &'static str,
+    value: &'static str,
+    settings: impl Fn(&mut Reader<'_>) -> Option<T>,
+) -> Option<String> {
+    let mut variables = complete();
+    if name.starts_with("OKTA_") && !variables.contains_key(name) {
+        variables.remove("OKTA_API_TOKEN");
+        variables.extend([
+            ("OKTA_CLIENT_ID", "0oaSERVICE"),
+            ("OKTA_PRIVATE_KEY", PEM),
+            ("OKTA_KEY_ID", "key-1"),
+        ]);
+    }
+    variables.insert("TABLE_NAME", "table");
+    variables.insert(name, value);
+    let message = read(&variables, settings).err()?.to_string();
+    assert!(!message.contains("planted"), "{message}");
+    let mut lines = message.lines().filter(|line| line.contains(name));
+    Some(
+        lines
+            .next()
+            .unwrap_or_else(|| panic!("{name}: {message}"))
+            .to_owned(),
+    )
+}
+
 /// The service would only say that it refuses them.
 #[test]
-fn a_secret_with_a_control_character_inside_is_malformed() {
-    for name in ["OKTA_API_TOKEN", "ANYPOINT_CLIENT_SECRET"] {
+fn an_id_or_a_token_is_visible_ascii_in_one_piece() {
+    let all = |reader: &mut Reader<'_>| {
+        let engine = EngineSettings::read(reader);
+        engine
+            .zip(queue_url(reader))
+            .zip(table_name(reader, "a table"))
+    };
+    for name in [
+        "OKTA_APP_ID",
+        "OKTA_API_TOKEN",
+        "OKTA_CLIENT_ID",
+        "OKTA_KEY_ID",
+        "ANYPOINT_ORG_ID",
+        "ANYPOINT_CLIENT_ID",
+        "TABLE_NAME",
+    ] {
         for value in [
+            "planted value",
             "planted\nvalue",
-            "planted\rvalue",
+            "planted\r\nvalue",
             "planted\tvalue",
             "planted\u{7f}value",
+            "planted\0value",
+            "planted\u{200b}value",
+            "planted\u{a0}value",
+            "planted\u{fffd}value",
         ] {
-            let mut variables = complete();
-            variables.insert(name, value);
-            let message = read(&variables, EngineSettings::read)
-                .unwrap_err()
-                .to_string();
-            let expected = format!("{name} is malformed: expected a secret without line breaks");
-            assert!(message.contains(&expected), "{message}");
-            assert!(!message.contains("planted"), "{message}");
+            let fault = fault_of(name, value, all).unwrap();
+            assert!(fault.contains("has a blank, a line break or"), "{fault}");
         }
-        // White space around it is not part of it.
-        let mut variables = complete();
-        variables.insert(name, " planted-value\r\n");
-        read(&variables, EngineSettings::read).unwrap();
+        // White space around it is not part of it. It may have any length and beginning.
+        for value in [" planted-value\r\n", "x", "ABC_def-0123456789"] {
+            assert_eq!(fault_of(name, value, all), None);
+        }
+        let fault = fault_of(name, " \r\n", all).unwrap();
+        assert!(fault.contains("is missing"), "{fault}");
+    }
+    let token = fault_of("OKTA_API_TOKEN", "SSWS planted", all).unwrap();
+    assert!(token.contains("without `SSWS` in front"), "{token}");
+}
+
+#[test]
+fn every_other_value_is_text_in_one_line() {
+    let all = |reader: &mut Reader<'_>| {
+        let engine = EngineSettings::read(reader);
+        let schedule = ScheduleSettings::read(reader);
+        engine.zip(schedule).zip(queue_url(reader))
+    };
+    for name in [
+        "ANYPOINT_CLIENT_SECRET",
+        "OKTA_ORG_URL",
+        "ANYPOINT_BASE_URL",
+        "QUEUE_URL",
+        "DEFAULT_PHONE",
+        "EXCLUDE_USERS",
+        "EXCLUDE_GROUPS",
+        "PUSH_GROUPS",
+        "MAX_DEACTIVATIONS",
+        "MAX_REMOVALS_PER_HOUR",
+        "EVENT_TTL_DAYS",
+        "CHANGES",
+        "ADOPT",
+    ] {
+        for value in [
+            "https://planted\n.example",
+            "name:planted\tvalue*",
+            "planted\u{7f}*@value",
+            "planted*\u{fffd}",
+        ] {
+            let fault = fault_of(name, value, all).unwrap();
+            assert!(
+                fault.contains("has a line break, a control character"),
+                "{fault}"
+            );
+        }
+    }
+    // Only a key has several lines.
+    assert_eq!(fault_of("OKTA_PRIVATE_KEY", PEM, all), None);
+    assert_eq!(fault_of("ANYPOINT_CLIENT_SECRET", " a secret\n", all), None);
+    assert_eq!(fault_of("DEFAULT_PHONE", "+1 555 0100\n", all), None);
+    let phone = fault_of("DEFAULT_PHONE", "none", all).unwrap();
+    assert!(phone.contains("expected a phone number"), "{phone}");
+    assert_eq!(fault_of("EXCLUDE_GROUPS", "Break glass*", all), None);
+}
+
+/// Two logins that no comma separates would exclude nobody.
+#[test]
+fn excluded_logins_are_separated_by_commas() {
+    for (users, taken) in [
+        ("a@acme.example,b@acme.example", true),
+        (" a@acme.example , svc-*", true),
+        ("a@acme.example b@acme.example", false),
+        ("svc-* 00uPLANTED", false),
+        ("a@acme.example,,b@acme.example", false),
+    ] {
+        let fault = fault_of("EXCLUDE_USERS", users, EngineSettings::read);
+        assert_eq!(fault.is_none(), taken, "{users}: {fault:?}");
+    }
+}
+
+#[test]
+fn the_address_of_a_queue_is_an_address() {
+    for (url, taken) in [
+        (
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/changes.fifo",
+            true,
+        ),
+        ("http://127.0.0.1:9324/000000000000/changes.fifo", true),
+        ("", true),
+        ("changes.fifo", false),
+        ("arn:aws:sqs:eu-central-1:123456789012:changes.fifo", false),
+        (
+            "https://sqs.example/1/changes.fifo https://sqs.example/2",
+            false,
+        ),
+    ] {
+        let fault = fault_of("QUEUE_URL", url, queue_url);
+        assert_eq!(fault.is_none(), taken, "{url}: {fault:?}");
     }
 }
 
@@ -143,6 +269,9 @@ fn every_form_of_every_choice_is_read() {
     assert!(matches!(policy.groups, GroupSelection::Ids(ids) if ids.len() == 2));
     assert_eq!(policy.adopt, Adopt::Never);
     assert_eq!(policy.imported_names, ImportedNames::LastChangeDecides);
+    variables.insert("PUSH_GROUPS", "name: Any team*");
+    let policy = read(&variables, EngineSettings::read).unwrap().policy;
+    assert!(matches!(policy.groups, GroupSelection::Named(pattern) if pattern == "Any team*"));
     for (groups, taken) in [
         ("assigned", true),
         ("none", true),
@@ -183,7 +312,6 @@ fn every_form_of_every_choice_is_read() {
 
 #[test]
 fn a_service_app_replaces_the_token_and_is_read_whole() {
-    const PEM: &str = include_str!("../../tests/it/data/test-only-p256.pkcs8.pem");
     let names = ["OKTA_CLIENT_ID", "OKTA_PRIVATE_KEY", "OKTA_KEY_ID"];
     let mut complete = complete();
     complete.remove("OKTA_API_TOKEN");

@@ -1,6 +1,6 @@
 //! `link`, `unlink` and `reset-email`: what an operator settles by hand.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use okta_anypoint::anypoint::Account;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
@@ -203,7 +203,41 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Exit> {
     let user = names::user(&operator, &args.user).await?;
     let subject = Subject::User(user.clone());
     operator.refuse_excluded(&subject, deadline).await?;
-    let Some(link) = operator.ports.store.user_link(&user).await? else {
+    let ask = async |lease: &Lease| {
+        let (link, account) = account_to_mail(&operator, &user, deadline).await?;
+        operator
+            .ports
+            .anypoint
+            .mail_password_reset(&account.username, deadline)
+            .await?;
+        let entry = AuditEntry {
+            id: Some(account.id.to_string()),
+            username: Some(account.username.clone()),
+            ..by_hand(lease, "mail_reset")
+        };
+        // The mail is on its way, and in the audit trail, whatever becomes of the link.
+        let settled = settle_mail(&operator, lease, &user, &link).await;
+        Ok(((account, settled), Some(entry)))
+    };
+    let (account, settled) = operator.under_lease(&subject, ask).await?;
+    settled.context(
+        "the mail was asked for, but that could not be recorded: a later run may ask again",
+    )?;
+    console.say(format!(
+        "Anypoint was asked to mail a password reset link to user {}.",
+        account.id
+    ))?;
+    console.emit(&json!({"okta_user": user, "anypoint_id": account.id, "asked": true}))?;
+    Ok(Exit::Done)
+}
+
+/// The link of a user, and the account, which somebody can sign in to.
+async fn account_to_mail(
+    operator: &Operator,
+    user: &OktaUserId,
+    deadline: Deadline,
+) -> Result<(UserLink, Account)> {
+    let Some(link) = operator.ports.store.user_link(user).await? else {
         bail!(
             "Okta user {user} has no linked Anypoint user; `okta-anypoint explain {user}` says why"
         );
@@ -223,22 +257,26 @@ pub async fn reset_email(args: &ResetArgs, console: &Console) -> Result<Exit> {
             account.id
         );
     }
-    let ask = async |lease: &Lease| {
-        anypoint
-            .mail_password_reset(&account.username, deadline)
-            .await?;
-        let entry = AuditEntry {
-            id: Some(account.id.to_string()),
-            username: Some(account.username.clone()),
-            ..by_hand(lease, "mail_reset")
-        };
-        Ok(((), Some(entry)))
+    Ok((link, account))
+}
+
+/// A mail that was owed is sent now: no later run asks for it.
+async fn settle_mail(
+    operator: &Operator,
+    lease: &Lease,
+    user: &OktaUserId,
+    link: &UserLink,
+) -> Result<()> {
+    if link.reset_mail == ResetMail::Settled {
+        return Ok(());
+    }
+    let settled = UserLink {
+        reset_mail: ResetMail::Settled,
+        ..link.clone()
     };
-    operator.under_lease(&subject, ask).await?;
-    console.say(format!(
-        "Anypoint was asked to mail a password reset link to user {}.",
-        account.id
-    ))?;
-    console.emit(&json!({"okta_user": user, "anypoint_id": account.id, "asked": true}))?;
-    Ok(Exit::Done)
+    let store = &operator.ports.store;
+    store
+        .link_user(lease, user, &settled, Some(link), Memo::Keep)
+        .await?;
+    Ok(())
 }

@@ -12,6 +12,7 @@ use okta_anypoint::ledger::{
     BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Ledger, Reason, Record, Resolved, Status,
 };
 use okta_anypoint::provision::{Exclusions, Provisioner};
+use okta_anypoint::worker::Verdict;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Exit, Tone, Usage};
@@ -326,6 +327,7 @@ pub async fn work(
             && did_nothing
             && is_unknown(operator, &change.subject).await;
         problems += usize::from(!is_done || is_unknown);
+        let is_busy = matches!(verdict, Verdict::Wait { .. });
         let (mark, said) = match (&record, is_done) {
             _ if is_unknown => (
                 console.paint(Tone::Bad, "not found"),
@@ -334,11 +336,11 @@ pub async fn work(
             (Some(record), true) if record.is_dry_run() => {
                 (console.paint(Tone::Good, DRY_RUN), Some(would_do(record)))
             }
-            (Some(record), _) if record.status == Status::Held => {
+            (Some(record), _) if record.status == Status::Held && !is_busy => {
                 (console.paint(Tone::Bad, "held"), record.held_for.clone())
             }
             (_, true) => (console.paint(Tone::Good, "done"), None),
-            (Some(record), _) if record.status == Status::Failed => {
+            (Some(record), _) if record.status == Status::Failed && !is_busy => {
                 (console.paint(Tone::Bad, "failed"), record.error.clone())
             }
             _ => (

@@ -14,7 +14,7 @@ use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Progress, RunOutcome, Scheduler, Summary, Task};
-use okta_anypoint::settings::{Reader, ScheduleSettings};
+use okta_anypoint::settings::{Reader, ScheduleSettings, queue_url};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring;
 use okta_anypoint::worker::Pace;
@@ -107,9 +107,11 @@ impl Run {
     async fn open(table: &table::Args, access: Access) -> Result<Self> {
         let more = |reader: &mut Reader<'_>| {
             // On a file the changes are applied inline: whether `serve` runs is not known.
-            let queue_url = reader.optional("QUEUE_URL");
-            let queue_url = queue_url.filter(|_| table.data.is_none());
-            Some((ScheduleSettings::read(reader)?, queue_url))
+            let queue_url = match &table.data {
+                Some(_) => Some(None),
+                None => queue_url(reader),
+            };
+            ScheduleSettings::read(reader).zip(queue_url)
         };
         let (operator, (settings, queue_url)) = table.open_with(access, more).await?;
         Ok(Self {

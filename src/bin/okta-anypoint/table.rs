@@ -50,12 +50,11 @@ impl Args {
     pub fn place(&self, reader: &mut Reader<'_>) -> Option<Place> {
         match &self.data {
             Some(file) => Some(Place::File(file.clone())),
-            None => reader
-                .text(
-                    "TABLE_NAME",
-                    "the name of the DynamoDB table; or name the file of `serve` with --data FILE",
-                )
-                .map(Place::DynamoDb),
+            None => settings::table_name(
+                reader,
+                "the name of the DynamoDB table; or name the file of `serve` with --data FILE",
+            )
+            .map(Place::DynamoDb),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 
-use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, Updated, unreadable};
+use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, PREFIX, Updated, unreadable};
 use crate::aws::table::{Item, integer, number, string, text};
 use crate::failure::{Class, Failure};
 use crate::ledger::conclusion::error_text;
@@ -13,8 +13,18 @@ use crate::ledger::{Claim, ClaimOutcome, Lease, Reason, Status, Work};
 const DESCRIBE: &str = "event_type = :event_type, subject = :subject, published = :published, \
                         updated_at_ms = :now_ms, expires_at = :expires_at";
 
+/// What a claim finds.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    /// No record, or one that becomes `in_progress`.
+    Open,
+    /// A held record. It stays held until the claim ends, so a run that dies releases nothing.
+    Held,
+}
+
 impl DynamoDbLedger {
-    /// One conditional write of a claim, under the record's key `id`. `None`: that record is about another subject.
+    /// One conditional write of a claim, under the record's key `id`, and a second one if the record is held. `None`: that
+    /// record is about another subject.
     pub(super) async fn claim_as(
         &self,
         id: &str,
@@ -24,45 +34,15 @@ impl DynamoDbLedger {
     ) -> Result<Option<ClaimOutcome>, Failure> {
         let now = self.times.now();
         let owner = uuid::Uuid::new_v4().to_string();
-        let mut update = self
-            .describe(id, work, now)
-            .expression_attribute_values(":owner", text(&owner))
-            .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
-            .expression_attribute_values(":one", number(1));
-        let mut set = format!(
-            "SET #status = :in_progress, {DESCRIBE}, #owner = :owner, lease_until_ms = :lease_until_ms, \
-             attempts = if_not_exists(attempts, :zero) + :one, \
-             unfinished = if_not_exists(unfinished, :zero) + :one"
-        );
-        for (name, value) in [("actor", &work.actor), ("reason", &work.reason)] {
-            if let Some(value) = value {
-                set.push_str(&format!(", {name} = :{name}"));
-                update = update.expression_attribute_values(format!(":{name}"), text(value));
-            }
+        let claiming = |before| self.claiming(id, work, lease, reason, &owner, before);
+        let mut updated = self.send(claiming(Before::Open)).await?;
+        if let Updated::Refused(item) = &updated
+            && reason != Reason::Delivery
+            && string(item, "status") == Some(Status::Held.as_str())
+        {
+            updated = self.send(claiming(Before::Held)).await?;
         }
-        set.push_str(
-            " REMOVE #error, error_class, error_code, waits_until_ms, waits_for, \
-             dry_run, planned, held_for, resolved_by",
-        );
-        let again = match reason {
-            Reason::Delivery => {
-                update = update
-                    .expression_attribute_values(":failed", text(Status::Failed.as_str()))
-                    .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))
-                    .expression_attribute_values(":retryable", text(Class::Retryable.as_str()));
-                "(#status = :failed AND error_class = :retryable) \
-                 OR (#status = :waiting AND waits_until_ms <= :now_ms)"
-            }
-            Reason::Replay | Reason::Approval => {
-                set.push_str(", applied");
-                "#status <> :in_progress"
-            }
-        };
-        let update = update.update_expression(set).condition_expression(format!(
-            "attribute_not_exists(pk) OR {EXPIRED} \
-             OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
-        ));
-        let item = match self.send(update).await? {
+        let item = match updated {
             Updated::Made(before) => {
                 let died = string(&before, "status") == Some(Status::InProgress.as_str());
                 let deaths = count(&before, "unfinished").max(u32::from(died));
@@ -78,11 +58,14 @@ impl DynamoDbLedger {
         let status = string(&item, "status").and_then(Status::from_word);
         Ok(Some(
             match status.ok_or_else(|| unreadable(&self.table.name))? {
-                Status::InProgress if string(&item, "owner") == Some(&owner) => {
+                _ if string(&item, "owner") == Some(&owner) => {
                     // The first answer was lost, this is the repetition.
                     let deaths = count(&item, "unfinished").saturating_sub(1);
                     claimed(id, owner, count(&item, "attempts"), deaths)
                 }
+                Status::Held if reason != Reason::Delivery => ClaimOutcome::Busy {
+                    until_ms: until("lease_until_ms"),
+                },
                 Status::InProgress => ClaimOutcome::Busy {
                     until_ms: until("lease_until_ms"),
                 },
@@ -95,6 +78,68 @@ impl DynamoDbLedger {
         ))
     }
 
+    fn claiming(
+        &self,
+        id: &str,
+        work: &Work,
+        lease: &Lease,
+        reason: Reason,
+        owner: &str,
+        before: Before,
+    ) -> UpdateItemFluentBuilder {
+        let status = match before {
+            Before::Open => Status::InProgress,
+            Before::Held => Status::Held,
+        };
+        let mut update = self
+            .describe(id, work, self.times.now(), status)
+            .expression_attribute_values(":claimed", text(status.as_str()))
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
+            .expression_attribute_values(":one", number(1));
+        let mut set = format!(
+            "SET #status = :claimed, {DESCRIBE}, #owner = :owner, lease_until_ms = :lease_until_ms, \
+             attempts = if_not_exists(attempts, :zero) + :one, \
+             unfinished = if_not_exists(unfinished, :zero) + :one"
+        );
+        for (name, value) in [("actor", &work.actor), ("reason", &work.reason)] {
+            if let Some(value) = value {
+                set.push_str(&format!(", {name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), text(value));
+            }
+        }
+        set.push_str(
+            " REMOVE #error, error_class, error_code, waits_until_ms, waits_for, dry_run, resolved_by",
+        );
+        if reason != Reason::Delivery {
+            set.push_str(", applied");
+        }
+        if let Before::Held = before {
+            return update.update_expression(set).condition_expression(
+                "subject = :subject AND #status = :claimed \
+                 AND (attribute_not_exists(lease_until_ms) OR lease_until_ms <= :now_ms)",
+            );
+        }
+        set.push_str(", planned, held_for");
+        let again = if reason == Reason::Delivery {
+            update = update
+                .expression_attribute_values(":failed", text(Status::Failed.as_str()))
+                .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))
+                .expression_attribute_values(":retryable", text(Class::Retryable.as_str()));
+            "(#status = :failed AND error_class = :retryable) \
+             OR (#status = :waiting AND waits_until_ms <= :now_ms)"
+        } else {
+            update = update.expression_attribute_values(":held", text(Status::Held.as_str()));
+            "NOT #status IN (:in_progress, :held)"
+        };
+        self.with_conditions(update)
+            .update_expression(set)
+            .condition_expression(format!(
+                "attribute_not_exists(pk) OR {EXPIRED} \
+                 OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
+            ))
+    }
+
     /// Records a rejection under the record's key `id`, unless another subject has that.
     pub(super) async fn reject_as(
         &self,
@@ -103,7 +148,7 @@ impl DynamoDbLedger {
         failure: &Failure,
     ) -> Result<Updated, Failure> {
         let update = self
-            .describe(id, work, self.times.now())
+            .with_conditions(self.describe(id, work, self.times.now(), Status::Failed))
             .condition_expression(format!(
                 "attribute_not_exists(pk) OR {EXPIRED} \
                  OR (subject = :subject AND ({LEASE_OVER} OR #status = :failed))"
@@ -121,18 +166,25 @@ impl DynamoDbLedger {
         self.send(update).await
     }
 
-    /// An update of a record, with the names and values of [`DESCRIBE`] and of the conditions.
-    fn describe(&self, id: &str, work: &Work, now: Now) -> UpdateItemFluentBuilder {
-        self.update_record(id)
+    /// An update of a record to this state, with the names and values of [`DESCRIBE`].
+    fn describe(&self, id: &str, work: &Work, now: Now, status: Status) -> UpdateItemFluentBuilder {
+        self.update(format!("{PREFIX}{id}"))
+            .expression_attribute_names("#status", "status")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#error", "error")
             .expression_attribute_values(":event_type", text(&work.kind))
             .expression_attribute_values(":subject", text(&work.subject))
             .expression_attribute_values(":published", text(&work.published))
             .expression_attribute_values(":now_ms", number(now.ms))
-            .expression_attribute_values(":now_s", number(now.s))
-            .expression_attribute_values(":expires_at", number(now.expires_at))
+            .expression_attribute_values(":expires_at", number(now.record_expires_at(status)))
             .expression_attribute_values(":zero", number(0))
+    }
+
+    /// The same, with the values of [`EXPIRED`] and [`LEASE_OVER`].
+    fn with_conditions(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        update
+            .expression_attribute_values(":now_s", number(self.times.now().s))
+            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
     }
 }
 

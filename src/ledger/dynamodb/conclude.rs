@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 
-use super::{DynamoDbLedger, PREFIX, of_lease, under_lease};
+use super::{DynamoDbLedger, IS_CLAIMED, PREFIX, of_lease, under_lease};
 use crate::aws::table::{Transacted, Write, Writes as _, number, text};
 use crate::failure::Failure;
 use crate::ledger::conclusion::{error_text, warn_superseded};
@@ -81,11 +81,10 @@ impl DynamoDbLedger {
         let mut update = self
             .table
             .update(format!("{PREFIX}{}", claim.id))
-            .condition_expression("#owner = :owner AND #status = :in_progress")
+            .condition_expression(IS_CLAIMED)
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":owner", text(&claim.owner))
-            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
             .expression_attribute_values(":status", text(ending.status().as_str()))
             .expression_attribute_values(":now_ms", number(now.ms))
             .expression_attribute_values(
@@ -119,13 +118,20 @@ impl DynamoDbLedger {
                 ("waits_for", text(seen)),
             ],
         };
+        // What a held record said goes with its end.
+        let mut gone = vec!["planned", "held_for"];
+        gone.retain(|gone| attributes.iter().all(|(name, _)| name != gone));
         for (name, value) in attributes {
             set.push_str(&format!(", #{name} = :{name}"));
             update = update
                 .expression_attribute_names(format!("#{name}"), name)
                 .expression_attribute_values(format!(":{name}"), value);
         }
-        update.update_expression(set + " REMOVE lease_until_ms, unfinished")
+        set.push_str(" REMOVE lease_until_ms, unfinished");
+        for name in gone {
+            set.push_str(&format!(", {name}"));
+        }
+        update.update_expression(set)
     }
 
     /// Settles a record that something other than its claim settles.
@@ -135,7 +141,7 @@ impl DynamoDbLedger {
             .condition_expression("#status IN (:failed, :held)")
             .update_expression(
                 "SET #status = :resolved, resolved_by = :by, updated_at_ms = :now_ms, \
-                 expires_at = :expires_at",
+                 expires_at = :expires_at REMOVE lease_until_ms",
             )
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":failed", text(Status::Failed.as_str()))
@@ -150,20 +156,26 @@ impl DynamoDbLedger {
     fn release(&self, lease: &Lease, memo: &Memo, now: Now) -> UpdateBuilder {
         let update =
             of_lease(&self.table, lease).expression_attribute_values(":now_ms", number(now.ms));
-        let set = "SET updated_at_ms = :now_ms";
+        let set = "SET updated_at_ms = :now_ms, expires_at = :expires_at";
         let remove = "REMOVE #owner, lease_until_ms";
-        match memo {
-            Memo::Keep => update.update_expression(format!("{set} {remove}")),
-            Memo::Write(None) => update
-                .update_expression(format!("{set}, expires_at = :expires_at {remove}, memo"))
-                .expression_attribute_values(":expires_at", number(now.lease_expires_at())),
-            Memo::Write(Some(memo)) => update
-                .update_expression(format!(
-                    "{set}, expires_at = :expires_at, memo = :memo {remove}"
-                ))
-                .expression_attribute_values(":expires_at", number(now.memo_expires_at()))
-                .expression_attribute_values(":memo", text(memo)),
-        }
+        let (update, has_memo) = match memo {
+            Memo::Keep => (
+                update.update_expression(format!("{set} {remove}")),
+                lease.may_have_memo(),
+            ),
+            Memo::Write(None) => (
+                update.update_expression(format!("{set} {remove}, memo")),
+                false,
+            ),
+            Memo::Write(Some(memo)) => (
+                update
+                    .update_expression(format!("{set}, memo = :memo {remove}"))
+                    .expression_attribute_values(":memo", text(memo)),
+                true,
+            ),
+        };
+        update
+            .expression_attribute_values(":expires_at", number(now.free_lease_expires_at(has_memo)))
     }
 }
 

@@ -36,6 +36,8 @@ use crate::failure::{Failure, Side};
 const PREFIX: &str = "event#";
 const LEASE_PREFIX: &str = "lease#";
 const EXPIRED: &str = "expires_at <= :now_s";
+/// Whether a claim is still its owner's. `owner` stays on a record whose claim has ended.
+const IS_CLAIMED: &str = "#owner = :owner AND attribute_exists(lease_until_ms)";
 const LEASE_OVER: &str = "(#status = :in_progress AND lease_until_ms <= :now_ms)";
 
 /// See the module.
@@ -85,12 +87,6 @@ impl DynamoDbLedger {
             .return_values_on_condition_check_failure(OnRefusal::AllOld)
     }
 
-    fn update_record(&self, id: &str) -> UpdateItemFluentBuilder {
-        self.update(format!("{PREFIX}{id}"))
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
-    }
-
     async fn send(&self, update: UpdateItemFluentBuilder) -> Result<Updated, Failure> {
         match update.send().await {
             Ok(made) => Ok(Updated::Made(made.attributes.unwrap_or_default())),
@@ -107,8 +103,8 @@ impl DynamoDbLedger {
 
     async fn renew_claim(&self, claim: &Claim, until_ms: i64) -> Result<Recorded, Failure> {
         let update = self
-            .update_record(&claim.id)
-            .condition_expression("#owner = :owner AND #status = :in_progress")
+            .update(format!("{PREFIX}{}", claim.id))
+            .condition_expression(IS_CLAIMED)
             .update_expression("SET lease_until_ms = :until_ms")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", text(&claim.owner))
@@ -137,9 +133,12 @@ pub(crate) fn under_lease(table: &DynamoDbTable, lease: &Lease, memo: &Memo) -> 
     match memo {
         Memo::Keep => update.update_expression("SET #owner = :owner"),
         Memo::Write(None) => update.update_expression("REMOVE memo"),
-        Memo::Write(Some(memo)) => update
-            .update_expression("SET memo = :memo")
-            .expression_attribute_values(":memo", text(memo)),
+        Memo::Write(Some(memo)) => {
+            lease.note_memo();
+            update
+                .update_expression("SET memo = :memo")
+                .expression_attribute_values(":memo", text(memo))
+        }
     }
 }
 
@@ -258,9 +257,12 @@ impl Ledger for DynamoDbLedger {
             .expression_attribute_values(":owner", text(&lease.key().owner))
             .expression_attribute_values(":expires_at", number(now.memo_expires_at()));
         update = match memo {
-            Some(memo) => update
-                .update_expression("SET memo = :memo, expires_at = :expires_at")
-                .expression_attribute_values(":memo", text(memo)),
+            Some(memo) => {
+                lease.note_memo();
+                update
+                    .update_expression("SET memo = :memo, expires_at = :expires_at")
+                    .expression_attribute_values(":memo", text(memo))
+            }
             None => update.update_expression("SET expires_at = :expires_at REMOVE memo"),
         };
         Ok(recorded(&self.send(update).await?))

@@ -32,11 +32,15 @@ pub(super) fn claim(
         connection.query_row(&sql, [&id], with_deaths).optional()?;
     let (mut attempts, mut deaths) = (1, 0);
     let (mut actor, mut applied) = (None, None);
+    let (mut status, mut planned, mut held_for) = (Status::InProgress, None, None);
     if let Some((record, unfinished)) = before {
-        if record.expires_at > now.s
-            && let Some(refusal) = refuse(&record, now, reason)
-        {
+        let lasts = record.expires_at > now.s;
+        if lasts && let Some(refusal) = refuse(&record, now, reason) {
             return Ok(refusal);
+        }
+        if lasts && record.status == Status::Held {
+            // It stays held until the claim ends, so a run that dies releases nothing.
+            (status, planned, held_for) = (Status::Held, record.planned, record.held_for);
         }
         attempts = record.attempts.saturating_add(1);
         deaths = unfinished.max(u32::from(record.status == Status::InProgress));
@@ -45,10 +49,11 @@ pub(super) fn claim(
     }
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
-         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason, actor) \
-         VALUES (?1, 'in_progress', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         owner, lease_until_ms, updated_at_ms, expires_at, unfinished, applied, reason, actor, planned, held_for) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
         (
             &id,
+            status.as_str(),
             &work.kind,
             &work.subject,
             &work.published,
@@ -56,11 +61,13 @@ pub(super) fn claim(
             &owner,
             lease_until_ms,
             now.ms,
-            now.expires_at,
+            now.record_expires_at(status),
             deaths + 1,
             applied.as_ref().map(json).transpose()?,
             &work.reason,
             work.actor.as_ref().or(actor.as_ref()),
+            planned.as_ref().map(json).transpose()?,
+            held_for,
         ),
     )?;
     Ok(ClaimOutcome::Claimed(Claim {
@@ -76,7 +83,7 @@ pub(super) fn claim(
 fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
     let ahead = |until: Option<i64>| until.filter(|until| *until > now.ms);
     match (record.status, reason) {
-        (Status::InProgress, _) => {
+        (Status::InProgress, _) | (Status::Held, Reason::Replay | Reason::Approval) => {
             let until_ms = ahead(record.lease_until_ms)?;
             (until_ms <= later(now.ms, MAX_LEASE)).then_some(ClaimOutcome::Busy { until_ms })
         }

@@ -42,8 +42,8 @@ fn finish(
 ) -> rusqlite::Result<usize> {
     let id = &claim.id;
     let changed = connection.execute(
-        "UPDATE events SET status = ?3, updated_at_ms = ?4, expires_at = ?5, lease_until_ms = NULL, unfinished = 0 \
-         WHERE id = ?1 AND owner = ?2 AND status = 'in_progress'",
+        "UPDATE events SET status = ?3, updated_at_ms = ?4, expires_at = ?5, lease_until_ms = NULL, unfinished = 0, \
+         planned = NULL, held_for = NULL WHERE id = ?1 AND owner = ?2 AND lease_until_ms IS NOT NULL",
         (
             id,
             &claim.owner,
@@ -98,8 +98,8 @@ fn settle(
 ) -> rusqlite::Result<()> {
     for resolved in &conclusion.resolved {
         connection.execute(
-            "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3, expires_at = ?4 \
-             WHERE id = ?1 AND status IN ('failed', 'held')",
+            "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3, expires_at = ?4, \
+             lease_until_ms = NULL WHERE id = ?1 AND status IN ('failed', 'held')",
             (&resolved.id, &resolved.by, now.ms, now.expires_at),
         )?;
     }

@@ -87,16 +87,16 @@ pub(super) fn release(
 ) -> rusqlite::Result<bool> {
     let key = lease.key();
     let is_ours = write_memo(connection, key, memo)?;
-    let expires_at = match memo {
-        Memo::Keep => None,
-        Memo::Write(None) => Some(now.lease_expires_at()),
-        Memo::Write(Some(_)) => Some(now.memo_expires_at()),
-    };
     if is_ours {
         connection.execute(
             "UPDATE leases SET owner = NULL, lease_until_ms = NULL, updated_at_ms = ?2, \
-             expires_at = coalesce(?3, expires_at) WHERE subject = ?1",
-            (&key.subject, now.ms, expires_at),
+             expires_at = iif(memo IS NULL, ?3, ?4) WHERE subject = ?1",
+            (
+                &key.subject,
+                now.ms,
+                now.free_lease_expires_at(false),
+                now.free_lease_expires_at(true),
+            ),
         )?;
     }
     Ok(is_ours)

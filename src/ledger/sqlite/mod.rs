@@ -121,7 +121,7 @@ impl Ledger for SqliteLedger {
                 for (id, owner) in claims {
                     renewed += connection.execute(
                         "UPDATE events SET lease_until_ms = ?3 \
-                         WHERE id = ?1 AND owner = ?2 AND status = 'in_progress'",
+                         WHERE id = ?1 AND owner = ?2 AND lease_until_ms IS NOT NULL",
                         (id, owner, until_ms),
                     )?;
                 }

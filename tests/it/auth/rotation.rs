@@ -238,7 +238,7 @@ async fn the_secret_fills_unset_variables() {
     let jwk: Value = serde_json::from_str(P256_JWK).unwrap();
     let everything = json!({
         "okta_api_token": "t", "okta_client_id": CLIENT, "okta_private_key": jwk, "okta_key_id": KEY_ID,
-        "anypoint_client_id": "from the secret", "anypoint_client_secret": "s", "other": 1,
+        "anypoint_client_id": "from-the-secret", "anypoint_client_secret": "s", "other": 1,
     });
     let arn = secret(&client, &everything.to_string()).await;
     let named = ("CREDENTIALS_SECRET_ARN", arn.as_str());
@@ -250,7 +250,7 @@ async fn the_secret_fills_unset_variables() {
     let settings = remotes(&client, &[named]).await.unwrap();
     assert_eq!(kind(&settings), "token");
     let app = settings.connected_app.current();
-    assert_eq!(app.client_id, "from the secret");
+    assert_eq!(app.client_id, "from-the-secret");
 
     // The variables decide the kind: a service app named there wins over the token in the secret.
     let variables = [
@@ -262,7 +262,7 @@ async fn the_secret_fills_unset_variables() {
     assert_eq!(kind(&settings), "app");
     assert_eq!(settings.connected_app.current().client_id, "id");
     let shown = format!("{settings:?}");
-    assert!(!shown.contains("from the secret"), "{shown}");
+    assert!(!shown.contains("from-the-secret"), "{shown}");
 
     for (text, words) in [
         ("not JSON", "JSON object"),
@@ -274,6 +274,18 @@ async fn the_secret_fills_unset_variables() {
             "OKTA_PRIVATE_KEY is malformed",
         ),
         (r#"{"okta_client_id": "0oa"}"#, "OKTA_KEY_ID is missing"),
+        (
+            r#"{"okta_api_token": "SSWS nonsense"}"#,
+            "OKTA_API_TOKEN has a blank",
+        ),
+        (
+            r#"{"okta_api_token": "t", "anypoint_client_id": "non\nsense"}"#,
+            "ANYPOINT_CLIENT_ID has a blank, a line break",
+        ),
+        (
+            r#"{"okta_api_token": "t", "anypoint_client_secret": "nonsense\u0000-"}"#,
+            "ANYPOINT_CLIENT_SECRET has a line break, a control character",
+        ),
     ] {
         let arn = secret(&client, text).await;
         let error = remotes(&client, &[("CREDENTIALS_SECRET_ARN", &arn)]).await;

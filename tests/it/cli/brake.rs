@@ -48,6 +48,29 @@ async fn held_changes_are_listed_and_approved() {
         .says("the brake holds nothing");
 }
 
+/// The record is as before, so it is not the brake that holds it now.
+#[tokio::test]
+async fn an_approval_says_that_another_run_has_the_lease() {
+    let (desk, user) = with_brake().await;
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let sql = "UPDATE leases SET owner = ?2, lease_until_ms = ?3 WHERE subject = ?1";
+    let subject = format!("user#{user}");
+    let lease = |owner: Option<&str>, until_ms: Option<i64>| {
+        file.execute(sql, (&subject, owner, until_ms)).unwrap()
+    };
+    let in_a_minute = jiff::Timestamp::now().as_millisecond() + 60_000;
+    assert_eq!(lease(Some("another"), Some(in_a_minute)), 1);
+    for command in [&["approve", &user][..], &["approve", "--all"]] {
+        let told = desk.on_file(command).await.expect(1);
+        assert!(!told.out.contains("MAX_REMOVALS"), "{}", told.out);
+        told.says("another run has the lease on it");
+    }
+    assert!(desk.is_enabled("lin_example"));
+    lease(None, None);
+    desk.on_file(&["approve", &user]).await.expect(0);
+    assert!(!desk.is_enabled("lin_example"));
+}
+
 #[tokio::test]
 async fn a_lifted_brake_lets_all_changes_pass() {
     let (desk, user) = with_brake().await;

@@ -468,6 +468,27 @@ async fn the_reset_mail_is_sent_again_on_request() {
     assert_eq!(desk.anypoint.world().mails.len(), 2);
 }
 
+/// A later look asks for a mail that was refused, once. It does not if an operator has asked meanwhile.
+#[tokio::test]
+async fn a_reset_mail_that_is_owed_is_sent_once() {
+    for by_hand in [false, true] {
+        let desk = Desk::new().await;
+        let lin = desk.assigned("lin", "lin_example");
+        let refused = Fault::status("/recover/password", 403, "");
+        desk.anypoint.traffic().inject(refused);
+        desk.on_file(&["push", &lin]).await.expect(1);
+        desk.on_file(&["reset-email", &lin]).await.expect(1);
+        desk.anypoint.traffic().remove_all_faults();
+        if by_hand {
+            desk.on_file(&["reset-email", &lin]).await.expect(0);
+        }
+        for _ in 0..2 {
+            desk.on_file(&["push", &lin]).await.expect(0);
+            assert_eq!(desk.anypoint.world().mails.len(), 1, "{by_hand}");
+        }
+    }
+}
+
 /// A phone number that Anypoint refuses does not stop the account. The command reports it.
 #[tokio::test]
 async fn a_refused_phone_number_is_reported() {

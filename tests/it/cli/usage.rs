@@ -1,3 +1,7 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
+
 use super::{Desk, run};
 
 #[tokio::test]
@@ -59,6 +63,28 @@ async fn wrong_usage_and_wrong_settings_exit_with_2() {
             .says("there is no file /no/such/file.db");
     }
     assert!(!std::path::Path::new("/no/such").exists());
+}
+
+/// If it counted as unset, an exclusion would exclude nobody.
+#[tokio::test]
+async fn a_variable_that_is_not_utf_8_is_named() {
+    let desk = Desk::new().await;
+    let mut command = Command::new(super::PROGRAM);
+    command
+        .args(["push", "somebody", "--data"])
+        .arg(&desk.data)
+        .env_clear()
+        .envs(&desk.environment)
+        .env(
+            "EXCLUDE_USERS",
+            OsStr::from_bytes(b"m\xfcller@acme.example"),
+        );
+    let ran = tokio::task::spawn_blocking(move || command.output()).await;
+    let ran = ran.unwrap().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{said}");
+    assert!(said.contains("EXCLUDE_USERS has a"), "{said}");
+    assert!(said.contains("broken UTF-8"), "{said}");
 }
 
 /// An empty setting counts as unset, too.

@@ -1,6 +1,7 @@
 //! Conversations: Okta changes, the test delivers the events, and Anypoint must be in sync.
 
 mod adoption;
+mod announced_queued;
 pub mod attributes;
 mod budgets;
 mod conflicts;

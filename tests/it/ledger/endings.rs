@@ -15,6 +15,7 @@ on_every!(
     ledger [dynamodb, sqlite, memory]
     a_waiting_record_is_claimed_again_only_when_due,
     a_held_record_does_not_expire,
+    a_held_record_stays_held_until_its_replay_ends,
     a_replay_does_not_wait,
     applied_steps_accumulate_until_a_replay,
     only_runs_without_a_conclusion_count_as_deaths,
@@ -85,13 +86,16 @@ async fn a_waiting_record_is_claimed_again_only_when_due(world: World) {
     ));
 }
 
-/// A held change waits for a person, for however long.
-async fn a_held_record_does_not_expire(world: World) {
-    let held = EndState::Held {
+fn held() -> EndState {
+    EndState::Held {
         steps: vec!["disable_account".to_owned()],
         why: "too many".to_owned(),
-    };
-    for (id, state) in [("e1", held), ("e2", EndState::Failed(busy_remote()))] {
+    }
+}
+
+/// A held change waits for a person, for however long.
+async fn a_held_record_does_not_expire(world: World) {
+    for (id, state) in [("e1", held()), ("e2", EndState::Failed(busy_remote()))] {
         let run = claimed(claim(&world, id).await);
         conclude(&*world.ledger, run, ending(state)).await;
     }
@@ -115,6 +119,45 @@ async fn a_held_record_does_not_expire(world: World) {
     };
     world.ledger.conclude(lease, conclusion).await.unwrap();
     assert_eq!(on_record(&world, "e1").await.status, Status::Resolved);
+    world.clock.advance(40 * DAY_MS);
+    assert_eq!(world.ledger.record("e1").await.unwrap(), None);
+}
+
+/// A replay that dies does not release it.
+async fn a_held_record_stays_held_until_its_replay_ends(world: World) {
+    let listed = async |status| {
+        let filter = Filter::with_status(status);
+        world.ledger.records(&filter).await.unwrap().len()
+    };
+    let ask = async |reason| ask(&*world.ledger, &work("e1"), reason, LEASE).await;
+    let run = claimed(claim(&world, "e1").await);
+    conclude(&*world.ledger, run, ending(held())).await;
+    for (died, reason) in [Reason::Replay, Reason::Approval].into_iter().enumerate() {
+        let run = claimed(ask(reason).await);
+        assert_eq!(usize::try_from(run.claim.deaths).unwrap(), died);
+        assert_eq!(listed(Status::Held).await, 1, "while it is at work");
+        let busy = ask(Reason::Replay).await.outcome;
+        assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
+        let renewed = world.ledger.renew(&run.lease, &[&run.claim], LEASE).await;
+        assert_eq!(renewed.unwrap(), Recorded::Written);
+        world.clock.advance(40 * DAY_MS);
+        let record = on_record(&world, "e1").await;
+        assert_eq!(record.status, Status::Held, "{reason:?}");
+        assert_eq!(record.planned.unwrap(), ["disable_account"]);
+        assert_eq!(record.held_for.as_deref(), Some("too many"));
+        let delivered = claim(&world, "e1").await.outcome;
+        assert!(matches!(delivered, ClaimOutcome::AlreadyDone));
+    }
+    let late = claimed(ask(Reason::Approval).await);
+    world.clock.advance(10_000);
+    let run = claimed(ask(Reason::Approval).await);
+    assert_eq!(complete(&world, late).await, Recorded::Superseded);
+    assert_eq!(complete(&world, run).await, Recorded::Written);
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.status, Status::Done);
+    assert_eq!((record.planned, record.held_for), (None, None));
+    assert_eq!(record.lease_until_ms, None);
+    assert_eq!(listed(Status::Held).await, 0);
     world.clock.advance(40 * DAY_MS);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
 }

@@ -30,6 +30,7 @@ enum End {
     Done,
     Failed(Class),
     Waiting,
+    Held,
 }
 
 #[derive(Debug, Clone)]
@@ -78,6 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(End::Failed(Class::Retryable)),
         1 => Just(End::Failed(Class::Permanent)),
         3 => Just(End::Waiting),
+        1 => Just(End::Held),
     ];
     prop_oneof![
         6 => (run(), subject()).prop_map(|(run, subject)| Step::Lease { run, subject }),
@@ -108,6 +110,7 @@ enum State {
     Waiting(i64),
     Done,
     Failed(Class),
+    Held,
 }
 
 /// One event as the table has it.
@@ -120,6 +123,8 @@ struct Event {
     /// Claims in a row that nobody reported on.
     unfinished: u32,
     applied: Vec<String>,
+    /// Held, and claimed by a replay that has not ended.
+    stays_held: bool,
 }
 
 /// One lease as the table has it.
@@ -269,6 +274,10 @@ impl Model {
         if let Some(event) = before.filter(|event| event.expires_at > now_s) {
             let ahead = |until: i64, longest| until > now_ms && until <= self.furthest(longest);
             let words = match (event.state, reason) {
+                (State::Held, Reason::Delivery) => Some("done".to_owned()),
+                (State::InProgress(..), Reason::Delivery) if event.stays_held => {
+                    Some("done".to_owned())
+                }
                 (State::InProgress(_, until), _) if ahead(until, MAX_LEASE) => {
                     Some(format!("busy {until}"))
                 }
@@ -277,7 +286,7 @@ impl Model {
                     Some(format!("waiting {until}"))
                 }
                 (State::Waiting(_) | State::Failed(Class::Retryable), _) => None,
-                (State::Done, _) => Some("done".to_owned()),
+                (State::Done | State::Held, _) => Some("done".to_owned()),
                 (State::Failed(Class::Permanent), _) => Some("failed".to_owned()),
             };
             if let Some(words) = words {
@@ -287,11 +296,18 @@ impl Model {
         let (attempts, deaths, applied) = before.map_or((0, 0, Vec::new()), |event| {
             (event.attempts, event.unfinished, event.applied.clone())
         });
+        let stays_held = before.is_some_and(|event| {
+            event.expires_at > now_s && (event.stays_held || event.state == State::Held)
+        });
         self.claims += 1;
         let event = Event {
             subject,
             state: State::InProgress(self.claims, until_ms),
-            expires_at: self.event_lasts(),
+            stays_held,
+            expires_at: match stays_held {
+                true => now_s + KEPT_S,
+                false => self.event_lasts(),
+            },
             attempts: attempts + 1,
             unfinished: deaths + 1,
             applied: match reason {
@@ -318,10 +334,10 @@ impl Model {
             let row = &mut self.subjects[subject];
             row.held = None;
             if let Memo::Write(memo) = memo {
-                let days = if memo.is_some() { KEPT_S } else { 7 * 86_400 };
-                row.expires_at = now_s + days;
                 row.memo.clone_from(memo);
             }
+            let has_memo = row.memo.is_some();
+            row.expires_at = now_s + if has_memo { KEPT_S } else { 7 * 86_400 };
         }
         let finish = |(key, claim): (Option<usize>, u64)| {
             let event = self.events.get_mut(&key).filter(|_| is_held);
@@ -330,11 +346,16 @@ impl Model {
             if let Some(event) = event {
                 event.applied.push(claim.to_string());
                 event.unfinished = 0;
-                event.expires_at = lasts;
+                event.stays_held = false;
+                event.expires_at = match end {
+                    End::Held => now_s + KEPT_S,
+                    _ => lasts,
+                };
                 event.state = match end {
                     End::Done => State::Done,
                     End::Failed(class) => State::Failed(class),
                     End::Waiting => State::Waiting(now_ms + WAIT_MS),
+                    End::Held => State::Held,
                 };
                 return Recorded::Written;
             }
@@ -353,16 +374,18 @@ impl Model {
             attempts: 0,
             unfinished: 0,
             applied: Vec::new(),
+            stays_held: false,
         });
         let is_open = event.expires_at <= now_s
             || match event.state {
-                State::InProgress(_, until_ms) => until_ms <= now_ms,
+                State::InProgress(_, until_ms) => until_ms <= now_ms && !event.stays_held,
                 State::Failed(_) => true,
-                State::Done | State::Waiting(_) => false,
+                State::Done | State::Waiting(_) | State::Held => false,
             };
         if is_open {
             event.subject = subject;
             event.state = State::Failed(Class::Permanent);
+            event.stays_held = false;
             event.expires_at = lasts;
         }
         recorded(is_open)
@@ -533,6 +556,10 @@ impl History<'_> {
                 until_ms: self.model.now_ms + WAIT_MS,
                 seen: "nobody".to_owned(),
             },
+            End::Held => EndState::Held {
+                steps: vec!["disable_account".to_owned()],
+                why: "too many".to_owned(),
+            },
         };
         let claims = run.claim.map(|(_, number, claim)| {
             let applied = vec![number.to_string()];
@@ -570,6 +597,8 @@ impl History<'_> {
             let due = due.filter(|event| event.expires_at > self.model.now_s());
             let due = due.map(|event| {
                 let status = match event.state {
+                    State::Held => "held",
+                    State::InProgress(..) if event.stays_held => "held",
                     State::InProgress(..) => "in_progress",
                     State::Waiting(_) => "waiting",
                     State::Done => "done",

@@ -551,6 +551,53 @@ async fn a_fast_clock_misses_no_event() {
     assert_eq!(recorder.subjects(), [format!("user#{ann}")]);
 }
 
+/// It has no cursor, so it has to know what day it is.
+#[tokio::test]
+async fn a_first_run_by_a_clock_that_is_ahead_reads_the_last_day() {
+    for hours in [20, 24, 100] {
+        let mut stage = Stage::new().await;
+        let recorder = stage.record();
+        let ann = stage.assigned("ann");
+        publish_at(&stage, 0, -20 * HOUR_MS);
+        stage.clock.0.fetch_add(hours * HOUR_MS, Ordering::SeqCst);
+        stage.run(Task::CatchUp).await;
+        assert_eq!(recorder.subjects(), [format!("user#{ann}")], "{hours}");
+        // And it is not blind until the clock is right.
+        let ben = stage.assigned("ben");
+        stage.run(Task::CatchUp).await;
+        assert!(
+            recorder.subjects().contains(&format!("user#{ben}")),
+            "{hours}"
+        );
+    }
+}
+
+/// By that clock every event is younger than the run.
+#[tokio::test]
+async fn a_clock_that_is_behind_holds_no_page_back() {
+    let mut stage = Stage::with_pages(Some(2)).await;
+    let recorder = stage.record();
+    let people = |names: &[&str]| -> Vec<String> {
+        let assigned = names.iter().map(|name| stage.assigned(name));
+        assigned.map(|user| format!("user#{user}")).collect()
+    };
+    let first = people(&["ann", "ben", "cat", "dan"]);
+    publish_at(&stage, 0, -60_000);
+    stage.clock.0.fetch_sub(24 * HOUR_MS, Ordering::SeqCst);
+    stage.run(Task::CatchUp).await;
+    assert_eq!(recorder.subjects(), first);
+    let from = stage.okta.world().log.len();
+    let second = people(&["eve", "fay"]);
+    publish_at(&stage, from, -30_000);
+    stage.run(Task::CatchUp).await;
+    let found = recorder.subjects();
+    assert!(second.iter().all(|one| found.contains(one)), "{found:?}");
+    stage.clock.0.fetch_add(24 * HOUR_MS, Ordering::SeqCst);
+    let third = people(&["gus"]);
+    stage.run(Task::CatchUp).await;
+    assert!(recorder.subjects().contains(&third[0]));
+}
+
 #[tokio::test]
 async fn a_log_entry_in_the_future_does_not_move_the_cursor_beyond_now() {
     let mut stage = Stage::new().await;

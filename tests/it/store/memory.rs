@@ -1,7 +1,7 @@
 //! What one run leaves for the next: a write and its memo are stored together.
 
 use okta_anypoint::clock::Clock as _;
-use okta_anypoint::ledger::{Conclusion, Memo};
+use okta_anypoint::ledger::{Conclusion, Lease, Memo};
 use okta_anypoint::store::{
     AccountOwner, FreshWrite, Intent, LastWrite, Linked, Memory, Origin, Recalled, Tenure,
 };
@@ -14,6 +14,7 @@ on_every!(
     a_link_removes_the_intent,
     the_next_owner_finds_the_intent,
     an_intent_expires,
+    a_lease_without_a_memo_expires_after_a_week,
     fresh_memberships_are_remembered_for_a_minute,
     a_memo_belongs_to_its_subject_alone,
     an_orphan_is_on_record_until_it_is_linked,
@@ -38,9 +39,12 @@ async fn memory(world: &World, u: usize) -> Memory {
 
 async fn leave(world: &World, u: usize, memory: &Memory) {
     let lease = world.lease(&subject(u)).await;
+    give_back(world, lease, memory.to_memo()).await;
+}
+
+async fn give_back(world: &World, lease: Lease, memo: Memo) {
     let conclusion = Conclusion {
-        claims: Vec::new(),
-        memo: memory.to_memo(),
+        memo,
         ..Conclusion::default()
     };
     world.ledger.conclude(lease, conclusion).await.unwrap();
@@ -80,6 +84,42 @@ async fn an_intent_expires(world: World) {
     assert_eq!(memory(&world, 1).await, Memory::default());
     let lease = world.lease(&subject(1)).await;
     assert_eq!(lease.memo(), None);
+}
+
+/// However the lease is given back. A memo keeps it, whichever write left that.
+async fn a_lease_without_a_memo_expires_after_a_week(world: World) {
+    let days = async |u: usize| {
+        let expires_at = world.lease_expires_at(&subject(u)).await;
+        (expires_at - world.clock.now_ms() / 1000) / 86_400
+    };
+    let memo = || intending("ann").to_memo();
+    for (u, how, expected) in [
+        (1, Memo::Keep, 7),
+        (2, Memo::Write(None), 7),
+        (3, memo(), 3_650),
+    ] {
+        let lease = world.lease(&subject(u)).await;
+        assert_eq!(days(u).await, 3_650, "a run may die");
+        give_back(&world, lease, how).await;
+        assert_eq!(days(u).await, expected, "{u}");
+    }
+    for (how, expected) in [(Memo::Keep, 3_650), (Memo::Write(None), 7), (Memo::Keep, 7)] {
+        let lease = world.lease(&subject(3)).await;
+        give_back(&world, lease, how).await;
+        assert_eq!(days(3).await, expected);
+    }
+    // Written under the lease.
+    let lease = world.lease(&subject(4)).await;
+    let written = world.ledger.write_memo(&lease, intending("ann").to_text());
+    written.await.unwrap();
+    give_back(&world, lease, Memo::Keep).await;
+    assert_eq!(days(4).await, 3_650);
+    let lease = world.lease(&subject(5)).await;
+    let (owner, orphan) = (user(5), account(5));
+    let noted = world.store.record_orphan(&lease, &owner, &orphan, memo());
+    noted.await.unwrap();
+    give_back(&world, lease, Memo::Keep).await;
+    assert_eq!(days(5).await, 3_650);
 }
 
 async fn fresh_memberships_are_remembered_for_a_minute(world: World) {

@@ -147,6 +147,23 @@ impl World {
         }
     }
 
+    /// When the item of a lease goes away, seconds since the epoch.
+    async fn lease_expires_at(&self, subject: &str) -> i64 {
+        match &self.raw {
+            Raw::DynamoDb(client, table) => {
+                let key = AttributeValue::S(format!("lease#{subject}"));
+                let get = client.get_item().table_name(table).key("pk", key);
+                let item = get.send().await.unwrap().item.unwrap();
+                item["expires_at"].as_n().unwrap().parse().unwrap()
+            }
+            Raw::Sqlite(folder) => {
+                let file = rusqlite::Connection::open(folder.path().join("store.db")).unwrap();
+                let sql = "SELECT expires_at FROM leases WHERE subject = ?1";
+                file.query_row(sql, [subject], |row| row.get(0)).unwrap()
+            }
+        }
+    }
+
     async fn lease(&self, subject: &str) -> Lease {
         ours(self.ledger.lease(subject, LEASE).await.unwrap())
     }

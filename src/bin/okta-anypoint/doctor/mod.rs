@@ -13,7 +13,7 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::http::{CallError, CallErrorKind, Listed};
 use okta_anypoint::settings::{
-    EngineSettings, HookSettings, Needs, Reader, ScheduleSettings, SettingsError,
+    EngineSettings, HookSettings, Needs, Reader, ScheduleSettings, SettingsError, queue_url,
 };
 use okta_anypoint::wiring;
 use serde::Serialize;
@@ -183,8 +183,12 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);
     let place = args.table.place(&mut reader);
-    let queue = reader.optional("QUEUE_URL");
-    let complete = hook.is_some() && schedule.is_some() && engine.is_some() && place.is_some();
+    let queue = queue_url(&mut reader);
+    let complete = hook.is_some()
+        && schedule.is_some()
+        && engine.is_some()
+        && place.is_some()
+        && queue.is_some();
     read_settings(&mut settings, reader, complete);
 
     let deadline = Deadline::within(TIME);
@@ -220,7 +224,7 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     };
     let mut work = Section::new("work");
     let ours = async {
-        table::check(&mut table, place.as_ref(), queue.as_deref()).await;
+        table::check(&mut table, place.as_ref(), queue).await;
         let place = place.as_ref().filter(|_| table.can_be_read());
         let changes = engine.as_ref().map(|engine| engine.policy.changes);
         work::check(&mut work, place, changes, &args.table).await;

@@ -10,7 +10,8 @@ use okta_anypoint::sqlite;
 use super::Section;
 use crate::table::{AWS_TIME, Place};
 
-pub async fn check(section: &mut Section, place: Option<&Place>, queue: Option<&str>) {
+/// `queue` is `None` where its setting is malformed, which another line says.
+pub async fn check(section: &mut Section, place: Option<&Place>, queue: Option<Option<String>>) {
     match place {
         None => section.not_checked("table", "it is not named"),
         Some(Place::File(file)) => file_is_ours(section, file),
@@ -21,8 +22,9 @@ pub async fn check(section: &mut Section, place: Option<&Place>, queue: Option<&
             "queue",
             "in the file; commands on it apply changes themselves",
         ),
-        (None, _) => section.ok("queue", "none: the program applies events itself"),
-        (Some(url), _) => sqs(section, url).await,
+        (None, _) => section.not_checked("queue", "its address cannot be read"),
+        (Some(None), _) => section.ok("queue", "none: the program applies events itself"),
+        (Some(Some(url)), _) => sqs(section, &url).await,
     }
 }
 
