@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use okta_anypoint::deadline::MAX_LEASE;
 use okta_anypoint::ledger::{
     ClaimOutcome, Conclusion, EndState, Filter, Lease, Leased, Memo, Recorded, Status,
 };
@@ -84,6 +85,22 @@ async fn an_expired_lease_is_taken_over_with_its_memo(world: World) {
         world.ledger.lease(SUBJECT, LEASE).await.unwrap(),
         Leased::Busy { .. }
     ));
+}
+
+/// The clock of the file's machine is set back by a day: a dead run keeps its lease and its claim for one lease more.
+#[tokio::test]
+async fn a_clock_set_back_frees_a_dead_claim_with_its_lease() {
+    let world = super::sqlite().await;
+    let dead = take(&world).await;
+    claim_under(&world, &dead, "e1").await;
+    world.clock.advance(-DAY_MS);
+    let busy = world.ledger.lease(SUBJECT, LEASE).await.unwrap();
+    assert!(matches!(busy, Leased::Busy { .. }), "{busy:?}");
+    world
+        .clock
+        .advance(i64::try_from(MAX_LEASE.as_millis()).unwrap());
+    let next = take(&world).await;
+    claim_under(&world, &next, "e1").await;
 }
 
 async fn a_lease_is_given_back(world: World) {

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::file::ended;
 use super::{Remotes, SECRET, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,9 +113,8 @@ async fn a_status_page_for_other_machines_needs_an_option() {
         command.args(everywhere).args(more);
         command
     };
-    let refused = command(&[]).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let (code, said) = ended(command(&[])).await;
+    assert_eq!(code, 2, "{said}");
     assert!(said.contains("--expose-status"), "{said}");
     let serve = super::Serve::start(command(&["--expose-status"]), remotes.folder.path());
     assert!(serve.log().contains("no password"), "{}", serve.log());
