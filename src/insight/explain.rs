@@ -65,7 +65,7 @@ pub struct Explanation {
     pub plan: Result<Vec<Planned>, Failure>,
     /// Findings that are not believed yet.
     pub doubts: Vec<Doubt>,
-    /// The failure about values of the profile that are not text.
+    /// The failure about values of the profile that are not text, or about an incomplete list of the user's groups.
     pub unread: Option<Failure>,
 }
 
@@ -187,7 +187,11 @@ async fn explain_user(
         anypoint,
         link: user_link(link.as_ref()),
         doubts: preview.doubts(),
-        unread: preview.view.as_ref().and_then(unread_values),
+        unread: preview
+            .view
+            .as_ref()
+            .and_then(unread_values)
+            .or_else(|| preview.incomplete()),
         plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
     })
 }

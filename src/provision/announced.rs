@@ -80,6 +80,8 @@ pub struct Announced {
     pub(super) facts: BTreeMap<Fact, (Sense, i64)>,
     pub(super) planned: BTreeMap<String, i64>,
     pub(super) everything: bool,
+    /// Whether a group that an incomplete list lacks counts as left, too.
+    pub(super) despite_gaps: bool,
     /// When the last event that granted a fact in an earlier run was published, by fact.
     granted_before: BTreeMap<String, i64>,
 }
@@ -128,11 +130,19 @@ impl Announced {
             .map(|(fact, (_, published_ms))| (fact.to_string(), *published_ms))
     }
 
-    /// For an operator's command: everything that the look finds counts as announced.
+    /// For an operator's command: everything that the look finds counts as announced. An incomplete list finds no absence.
     pub fn everything() -> Self {
         Self {
             everything: true,
             ..Self::default()
+        }
+    }
+
+    /// For `push --now`: what an incomplete list lacks counts as announced, too.
+    pub fn despite_gaps() -> Self {
+        Self {
+            despite_gaps: true,
+            ..Self::everything()
         }
     }
 

@@ -155,6 +155,16 @@ impl Evidence {
             .filter(|group| self.announced.revokes(&Fact::InGroup((*group).clone())))
     }
 
+    /// Whether the user is known to have left this group, although the list of their groups is incomplete.
+    pub(crate) fn announces_leaving(&self, group: &OktaGroupId) -> bool {
+        self.passes_gaps() || self.announced.revokes(&Fact::InGroup(group.clone()))
+    }
+
+    /// Whether the operator asked to count what an incomplete list lacks as absent.
+    pub(crate) fn passes_gaps(&self) -> bool {
+        self.announced.despite_gaps
+    }
+
     /// Whether an event announced that the user is in this group.
     pub(crate) fn announces_in(&self, group: &OktaGroupId) -> bool {
         self.announced.grants(&Fact::InGroup(group.clone()))

@@ -7,7 +7,7 @@ use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;
 use super::team::{TakenName, TeamPlan};
-use super::user::{UserKnown, UserPlan, UserView, plan_user};
+use super::user::{NotWhole, UserKnown, UserPlan, UserView, groups_not_whole, plan_user};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
@@ -72,6 +72,13 @@ fn doubts(findings: &Findings, evidence: &Evidence) -> Vec<Doubt> {
 }
 
 impl UserPreview {
+    /// The failure of a list of groups that may lack some, unless the plan already says so.
+    pub(crate) fn incomplete(&self) -> Option<Failure> {
+        let view = self.view.as_ref()?;
+        let misses = self.plan.is_ok() && view.misses_groups();
+        misses.then(|| groups_not_whole(NotWhole::Previewed))
+    }
+
     /// What is not believed yet.
     pub fn doubts(&self) -> Vec<Doubt> {
         let plan = self.plan.as_ref().ok();
@@ -152,6 +159,9 @@ impl Provisioner {
                 let plan = plan_user(&looked.view, &self.ports.policy, &evidence);
                 let plan = plan.and_then(|plan| match &plan.refused {
                     Some(refused) if plan.steps().is_empty() => Err(refused.clone()),
+                    None if looked.view.misses_groups() && plan.steps().is_empty() => {
+                        Err(groups_not_whole(NotWhole::Previewed))
+                    }
                     _ => Ok(plan),
                 });
                 (Some(looked.view), plan)

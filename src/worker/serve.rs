@@ -145,6 +145,9 @@ impl Worker {
                         (lease.last_leased_ms(), self.ports.clock.now_ms());
                     Announced::by(changes.iter().copied(), last_leased_ms, now_ms)
                 }
+                Reason::Replay if changes.iter().any(|change| change.reason.is_some()) => {
+                    Announced::despite_gaps()
+                }
                 Reason::Replay | Reason::Approval => Announced::everything(),
             },
             brake,

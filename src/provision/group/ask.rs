@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::anypoint::Member;
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::{Look, few_at_once};
@@ -85,6 +85,9 @@ impl Look<'_> {
     }
 
     /// Whether Okta says now that the user is in the group and that the group becomes a team.
+    ///
+    /// # Errors
+    /// When the user's groups do not name the group, and may not be all of them.
     pub(in crate::provision) async fn belongs(
         &self,
         user: &OktaUserId,
@@ -93,8 +96,15 @@ impl Look<'_> {
         if self.name_if_pushed(group).await?.is_none() {
             return Ok(false);
         }
-        let inside = self.in_group(group, std::slice::from_ref(user)).await?;
-        Ok(inside.contains(user))
+        let (okta, deadline) = (&self.ports.okta, self.deadline);
+        match okta.list_groups_of_user(user, deadline).await? {
+            Some(groups) if groups.names(group) => Ok(true),
+            Some(groups) if !groups.is_complete_for_user() => {
+                let what = "the list of the user's groups is incomplete, so the user stays in the team for now";
+                Err(Failure::retryable(Side::Okta, what).because(Cause::Contradiction))
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Those of `users` who are in the group, by their own groups.

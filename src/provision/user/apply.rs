@@ -53,10 +53,35 @@ fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
     }
 }
 
-fn groups_not_whole() -> Failure {
-    let what = "the list of the user's groups lacks the built-in group that every user is in, so it is incomplete; \
-         everything was done but leaving teams. Check that the credentials may read every group (scope \
-         okta.groups.read, and an admin role that sees all groups)";
+/// What follows from an incomplete list of the user's groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotWhole {
+    /// Nothing was done yet.
+    Previewed,
+    /// The user left no team.
+    LeftNone,
+    /// The user left teams that events announced.
+    LeftAnnounced,
+    /// The user left the team of every group that the list lacks.
+    LeftAll,
+}
+
+pub(crate) fn groups_not_whole(so: NotWhole) -> Failure {
+    let so = match so {
+        NotWhole::Previewed => "the user leaves no team because of it",
+        NotWhole::LeftNone => "everything was done but leaving teams",
+        NotWhole::LeftAnnounced => {
+            "everything was done but leaving teams that no event said the user left"
+        }
+        NotWhole::LeftAll => {
+            "everything was done, and the user left the team of every group that it lacks, as `push --now` asked"
+        }
+    };
+    let what = format!(
+        "the list of the user's groups is incomplete: it lacks the built-in group that every user is in, or an id of \
+         it cannot be read; {so}. Check that the credentials may read every group (scope okta.groups.read, and an \
+         admin role that sees all groups)"
+    );
     Failure::retryable(Side::Okta, what).because(Cause::Contradiction)
 }
 
@@ -108,7 +133,13 @@ impl Run<'_> {
             match self.carry_out(&looked.view, &plan, began_ms).await? {
                 End::LookAgain => {}
                 End::Done | End::Refused(_) if looked.view.misses_groups() => {
-                    return Err(groups_not_whole());
+                    return Err(groups_not_whole(if plan.leave.is_empty() {
+                        NotWhole::LeftNone
+                    } else if self.evidence.passes_gaps() {
+                        NotWhole::LeftAll
+                    } else {
+                        NotWhole::LeftAnnounced
+                    }));
                 }
                 // A second look follows and will report the refusal.
                 End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {

@@ -15,6 +15,7 @@ mod view;
 
 pub(crate) use adopt::freed_from;
 pub use adopt::{Freed, Release};
+pub(crate) use apply::{NotWhole, groups_not_whole};
 pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
 pub use plan::{AccountPlan, Adoption, FormerOwner, NewPerson, Retire, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};

@@ -11,7 +11,7 @@ use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, TeamId};
 use crate::provision::evidence::{Evidence, contradiction};
-use crate::provision::finding::{Finding, Findings, Weight};
+use crate::provision::finding::{Finding, Findings};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, Unwanted, Wanted};
 use crate::store::{Origin, ResetMail, UserLink};
@@ -281,8 +281,8 @@ impl UserPlan {
             let finding = Finding::NotInGroup(team.group.clone());
             let counts = match &view.groups {
                 GroupsSeen::Whole(_) => true,
-                // An incomplete list proves no absence, so only an announcement of it counts.
-                GroupsSeen::Incomplete(_) => evidence.weigh(&finding) == Weight::Announced,
+                // An incomplete list proves no absence. Only an event about this group counts, or `push --now`.
+                GroupsSeen::Incomplete(_) => evidence.announces_leaving(&team.group),
                 GroupsSeen::Unread => false,
             };
             if !counts || !self.believe(finding, evidence) {

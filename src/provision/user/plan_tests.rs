@@ -677,6 +677,17 @@ fn an_incomplete_list_of_groups_removes_no_membership() {
     let plan = plan_on(&view, &left);
     assert_eq!(steps(&plan), ["leave_team t1", "join_team t2"]);
     assert_eq!(plan.findings.believed, [gone]);
+    // `push` announces what it finds, and finds no absence. `push --now` counts the list.
+    for (by, expected) in [
+        (Announced::everything(), &["join_team t2"][..]),
+        (
+            Announced::despite_gaps(),
+            &["leave_team t1", "leave_team t3", "join_team t2"],
+        ),
+    ] {
+        let evidence = Evidence::new(by, &BTreeMap::new(), NOW_MS, CONFIRM);
+        assert_eq!(steps(&plan_on(&view, &evidence)), expected);
+    }
     // If the groups were not read, no membership changes.
     view.groups = GroupsSeen::Unread;
     view.teams = Vec::new();
