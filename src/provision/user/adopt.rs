@@ -95,12 +95,7 @@ pub(super) fn may_adopt(
             });
         }
         Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
-            let user = &owner.okta_user;
-            let what = format!("the account with that username belongs to Okta user {user}.");
-            let advice = "Give one of the two users another app username in Okta, or unlink the account from the \
-                          other user with `okta-anypoint unlink`.";
-            let failure = Failure::permanent(Side::Anypoint, what, advice);
-            return Err(failure.because(Cause::UsernameTaken));
+            return Err(belongs_to(&owner.okta_user));
         }
         _ => {}
     }
@@ -123,6 +118,14 @@ pub(super) fn may_adopt(
         ),
     };
     Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::AdoptionRefused))
+}
+
+/// The failure when the account of the wanted username is another user's.
+pub(super) fn belongs_to(user: &OktaUserId) -> Failure {
+    let what = format!("the account with that username belongs to Okta user {user}.");
+    let advice = "Give one of the two users another app username in Okta. If only one of them has that app username, \
+                  unlink the account from the other with `okta-anypoint unlink`.";
+    Failure::permanent(Side::Anypoint, what, advice).because(Cause::UsernameTaken)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! The run has the lease on the user, so no other run works on the user meanwhile. A step that needs a second subject
 //! takes the lease on that one, too: the group of a missing team, or another user whose account is free (`take.rs`).
 
+use super::adopt::belongs_to;
 use super::look::UserKnown;
 use super::plan::{AccountPlan, Retire, UserPlan, plan_user, plan_with_old_account};
 use super::steps::update_name;
@@ -359,12 +360,8 @@ impl Run<'_> {
                 self.applied(Applied::on(action::LINK, &link.anypoint_id));
                 Ok(())
             }
-            Linked::TakenBy(other) => {
-                let what = format!("the account is linked to Okta user {other}.");
-                let advice = format!("Unlink it first: `okta-anypoint unlink {other}`.");
-                let failure = Failure::permanent(Side::Table, what, advice);
-                Err(failure.because(Cause::LinkedElsewhere))
-            }
+            // The account has the wanted app username, and the other user's run came first.
+            Linked::TakenBy(other) => Err(belongs_to(&other)),
         }
     }
 }

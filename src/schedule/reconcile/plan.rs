@@ -408,6 +408,81 @@ mod tests {
         );
     }
 
+    /// Two assigned users whose app usernames differ only in their case, and the account of that name.
+    #[test]
+    fn a_username_of_several_assigned_users_is_a_problem_and_gives_nobody_an_account() {
+        let (mut read, policy) = (conflicting(), Policy::default());
+        read.people.links.clear();
+        let app_user = |id: &str, name: &str| {
+            json!({"id": id, "status": "ACTIVE", "credentials": {"userName": name},
+                "_embedded": {"user": {"id": id, "status": "ACTIVE", "profile": {
+                    "firstName": "Ann", "lastName": "Lee", "email": "ann@acme.example"}}}})
+        };
+        let both = json!({"00u1": app_user("00u1", "ann"), "00u2": app_user("00u2", "ANN")});
+        read.people.app_users = self::read(both);
+        let planned = |read: &Snapshot| {
+            let plan = World::new(read, &policy).plan(&HashMap::new());
+            let steps = plan.users.iter().map(|planned| {
+                let steps = planned.steps.iter().map(|step| step.action.as_ref());
+                format!(
+                    "{} {}",
+                    planned.subject,
+                    steps.collect::<Vec<_>>().join(" ")
+                )
+            });
+            let problems = plan.problems.iter().map(|problem| {
+                let subject = problem.subject.as_ref();
+                format!(
+                    "{} {}",
+                    subject.map(ToString::to_string).unwrap_or_default(),
+                    problem.text
+                )
+            });
+            (steps.collect::<Vec<_>>(), problems.collect::<Vec<_>>())
+        };
+        let names = |problem: &str, user: &str, other: &str| {
+            problem.starts_with(&format!("user#{user} "))
+                && problem.contains("several assigned Okta users have that app username")
+                && problem.contains(&format!("The others: {other}."))
+        };
+        // With and without an account of that name.
+        for accounts in [read.people.accounts.clone(), HashMap::new()] {
+            let read = Snapshot {
+                people: People {
+                    links: HashMap::new(),
+                    app_users: read.people.app_users.clone(),
+                    late_users: HashMap::new(),
+                    accounts,
+                },
+                ..conflicting()
+            };
+            let (steps, problems) = planned(&read);
+            assert_eq!(steps, [""; 0]);
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            assert!(names(&problems[0], "00u1", "00u2"), "{problems:?}");
+            assert!(names(&problems[1], "00u2", "00u1"), "{problems:?}");
+        }
+        // The user who is linked to the account keeps it and its changes.
+        let link = json!({"anypoint_id": "a1", "username": "ann", "origin": "created"});
+        read.people.links = self::read(json!({"00u2": link}));
+        let (steps, problems) = planned(&read);
+        assert_eq!(steps, ["user#00u2 update_account"]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(names(&problems[0], "00u1", "00u2"), "{problems:?}");
+        // Alone, the other gets an account.
+        read.people.links.clear();
+        read.people.accounts.clear();
+        read.people
+            .app_users
+            .retain(|user, _| user.as_str() == "00u1");
+        let (steps, problems) = planned(&read);
+        assert!(
+            steps[0].starts_with("user#00u1 create_account"),
+            "{steps:?}"
+        );
+        assert_eq!(problems, [""; 0]);
+    }
+
     #[test]
     fn two_links_to_one_account_are_a_problem_and_neither_is_planned() {
         let (mut read, policy) = (conflicting(), Policy::default());

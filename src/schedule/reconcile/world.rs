@@ -13,6 +13,7 @@ use crate::provision::{
     Decided, FoundTeam, Membership, NameOwner, Policy, TeamPlan, Unwanted, Wanted, plan_team,
     wanted,
 };
+use crate::schedule::people::People;
 use crate::schedule::summary::Problem;
 use crate::store::AccountOwner;
 
@@ -112,6 +113,7 @@ impl<'a> World<'a> {
                     .or_insert(Ok(Wanted::Nothing(Unwanted::NotAssigned)));
             }
         }
+        refuse_shared_names(&mut wants, &read.people);
         let is_excluded = |user: &OktaUserId| policy.excluded.users.ids.contains(user);
         for (user, failure) in read
             .unread
@@ -317,6 +319,50 @@ impl<'a> World<'a> {
             .get(account)
             .is_some_and(Account::is_enabled)
     }
+}
+
+/// Refuses an app username that several assigned users have. The one who has the account of that name keeps it. The
+/// others get nothing new, because Okta does not say whose it is.
+fn refuse_shared_names(wants: &mut HashMap<&OktaUserId, Result<Wanted, Failure>>, people: &People) {
+    let mut by_name: HashMap<String, Vec<&OktaUserId>> = HashMap::new();
+    for (user, wanted) in &*wants {
+        if let Ok(Wanted::Account(person)) = wanted
+            && let Ok(username) = &person.username
+        {
+            let name = username.to_ascii_lowercase();
+            by_name.entry(name).or_default().push(user);
+        }
+    }
+    by_name.retain(|_, users| users.len() > 1);
+    for (name, mut users) in by_name {
+        users.sort();
+        let has_it = |user: &OktaUserId| {
+            let link = people.links.get(user);
+            let account = link.and_then(|link| people.accounts.get(&link.anypoint_id));
+            account.is_some_and(|account| account.username.eq_ignore_ascii_case(&name))
+        };
+        for &user in users.iter().filter(|user| !has_it(user)) {
+            if let Some(Ok(Wanted::Account(person))) = wants.get_mut(user) {
+                let others = users.iter().copied().filter(|other| *other != user);
+                person.username = Err(name_shared(&others.collect::<Vec<_>>()));
+            }
+        }
+    }
+}
+
+fn name_shared(others: &[&OktaUserId]) -> Failure {
+    const MAX_NAMED: usize = 5;
+    let mut ids: Vec<&str> = others.iter().map(|other| other.as_str()).collect();
+    if ids.len() > MAX_NAMED {
+        ids.truncate(MAX_NAMED);
+        ids.push("…");
+    }
+    let what = format!(
+        "several assigned Okta users have that app username, and an account belongs to one user. The others: {}.",
+        ids.join(", ")
+    );
+    let advice = "Give all but one of them another app username in Okta.";
+    Failure::permanent(Side::Okta, what, advice).because(Cause::UsernameTaken)
 }
 
 fn unread_account(account: &AccountId) -> Failure {

@@ -8,7 +8,7 @@ use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{Conclusion, Filter, Status};
 use okta_anypoint::provision::{Adopt, Policy};
 use okta_anypoint::simulator::okta::LogEvent;
-use okta_anypoint::simulator::traffic::{Absence, Fault};
+use okta_anypoint::simulator::traffic::{Absence, Fault, Moment};
 use okta_anypoint::store::Origin;
 
 use okta_anypoint::worker::Pace;
@@ -91,6 +91,43 @@ async fn an_account_of_another_user_is_never_taken() {
     assert_eq!(world.deliver(&events).await, 204);
     assert!(world.record(&events[0]).await.error.unwrap().contains(&ann));
     assert!(world.user_link(&other).await.is_none());
+}
+
+/// Both looks find the account free. The advice to unlink the other user would only turn the two around.
+#[tokio::test]
+async fn the_slower_of_two_users_with_one_app_username_is_advised_to_change_it() {
+    let world = World::with(Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    })
+    .await;
+    let account = world
+        .anypoint()
+        .add_user("ann", "Other", "Name", "other@acme.example")
+        .unwrap();
+    let (ann, ben) = (world.user("ann"), world.user("ben"));
+    let slower = world.okta_does(|okta| okta.assign(APP, &ann));
+    let faster = world.okta_does(|okta| okta.assign_with_username(APP, &ben, "ANN"));
+    let path = format!("/users/{account}");
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
+    let overtakes = async {
+        slow.reached().await;
+        assert_eq!(world.deliver(&faster).await, 204);
+        slow.release();
+    };
+    let (status, ()) = tokio::join!(world.deliver(&slower), overtakes);
+    assert_eq!(status, 204);
+    let link = world.user_link(&ben).await.unwrap();
+    assert_eq!(link.anypoint_id.as_str(), account);
+    assert!(world.user_link(&ann).await.is_none());
+    let record = world.record(&slower[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("username_taken"));
+    let error = record.error.unwrap();
+    assert!(error.contains(&ben), "{error}");
+    assert!(
+        error.contains("Give one of the two users another app username in Okta."),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -437,3 +437,44 @@ async fn look_at(ledger: &dyn Ledger, subject: &str) {
     let concluded = ledger.conclude(lease, Conclusion::default()).await;
     concluded.unwrap();
 }
+
+/// Okta compares app usernames by case, Anypoint does not. Nothing says whose the account is, so nobody gets it.
+#[tokio::test]
+async fn an_app_username_of_two_assigned_users_gives_neither_an_account() {
+    let mut stage = Stage::new().await;
+    let ann = stage.assigned("ann");
+    let ben = stage.user("ben");
+    let mut okta = stage.okta.world();
+    okta.assign_with_username(APP, &ben, "ANN").unwrap();
+    drop(okta);
+    let recorder = stage.record();
+    for mode in [Mode::Report, Mode::Apply] {
+        let summary = stage.try_run(Task::Reconcile, Some(mode)).await.unwrap();
+        assert_eq!(summary.count("differing_users"), 0);
+        let problems: Vec<String> = summary.problems.iter().map(|p| p.text.clone()).collect();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        for (problem, other) in problems.iter().zip([&ben, &ann]) {
+            assert!(problem.contains(other.as_str()), "{problems:?}");
+            assert!(problem.contains("Give all but one of them another app username"));
+        }
+        assert!(recorder.subjects().is_empty());
+    }
+    // The opposite: when the names differ, each user gets an account.
+    let mut okta = stage.okta.world();
+    okta.set_app_username(APP, &ben, "ben").unwrap();
+    drop(okta);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(
+        (summary.count("differing_users"), summary.problems.len()),
+        (2, 0)
+    );
+    stage.finds_nothing().await;
+    // The user who has the account keeps it, and the other keeps the old one.
+    let mut okta = stage.okta.world();
+    okta.set_app_username(APP, &ben, "ANN").unwrap();
+    drop(okta);
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.problems.len(), 1);
+    assert!(summary.problems[0].text.contains(ann.as_str()));
+    assert!(stage.is_enabled("ann") && stage.is_enabled("ben"));
+}
