@@ -17,7 +17,7 @@ use okta_anypoint::sqlite::Database;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 
-use super::evidence::{APP_USER, USER, denied, lie, truth};
+use super::evidence::{APP_GROUP, APP_USER, GROUPS_OF_USER, USER, denied, lie, truth};
 use crate::schedule::MovedClock;
 use crate::world::{APP, World, embedded};
 
