@@ -381,6 +381,7 @@ mod tests {
             prop_assert_eq!(&read_log_events(&log, &app(), NOW), &alone);
             // Next to something that is no event at all, each is read on its own.
             alone.ignored.push(Ignored::Malformed);
+            alone.unreadable.push(None);
             let with_odd_one = [events, vec!["null".to_owned()]].concat();
             prop_assert_eq!(read_texts(&with_odd_one), Ok(alone));
         }
