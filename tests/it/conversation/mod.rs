@@ -18,6 +18,7 @@ mod names;
 mod peers;
 mod refusals;
 mod strange_answers;
+mod take_over;
 mod teams;
 mod teams_meanwhile;
 mod users;
