@@ -127,6 +127,19 @@ impl Memory {
         self.fresh_teams.get(team).map(|fresh| fresh.written)
     }
 
+    /// Adds what another user's runs wrote of an account that becomes this user's. Returns whether that is news.
+    pub(crate) fn inherit_memberships(&mut self, theirs: &Self) -> bool {
+        let mut is_news = false;
+        for (team, fresh) in &theirs.fresh_teams {
+            let ours = self.fresh_teams.get(team);
+            if ours.is_none_or(|ours| ours.until_ms < fresh.until_ms) {
+                is_news |= ours.is_none_or(|ours| ours.written != fresh.written);
+                self.fresh_teams.insert(team.clone(), *fresh);
+            }
+        }
+        is_news
+    }
+
     /// The text for the lease. `None` if there is nothing to remember.
     pub fn to_text(&self) -> Option<String> {
         if *self == Self::default() {

@@ -62,7 +62,7 @@ impl Run<'_> {
         let mut group_name = group_name.to_owned();
         let mut is_current = match named_by {
             NamedBy::Owner => true,
-            NamedBy::LookAt(at_ms) => lease.last_leased_ms().is_none_or(|held_ms| held_ms < at_ms),
+            NamedBy::LookAt(at_ms) => is_unchanged_since(lease, at_ms),
         };
         // A refused name fails before anything is read.
         ports.policy.team_names.apply(&group_name)?;
@@ -183,6 +183,11 @@ impl Run<'_> {
             other => Ok(other.map(|()| true)?),
         }
     }
+}
+
+/// Whether no other run had the subject of the lease since that time.
+pub(in crate::provision) fn is_unchanged_since(lease: &Lease, at_ms: i64) -> bool {
+    lease.last_leased_ms().is_none_or(|held_ms| held_ms < at_ms)
 }
 
 /// The failure when another run worked on the group while a user's run created its team or added a member.

@@ -9,7 +9,7 @@ mod pair;
 mod plan;
 
 pub(crate) use apply::Past;
-pub(super) use apply::{Ensured, EnsuredTeam, NamedBy, overtaken};
+pub(super) use apply::{Ensured, EnsuredTeam, NamedBy, is_unchanged_since, overtaken};
 pub(crate) use names::{NameOwner, NamePlan, WantedName, plan_taken};
 pub use pair::Pairing;
 pub(super) use plan::TakenName;

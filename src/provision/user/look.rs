@@ -47,9 +47,20 @@ fn listed_and_gone() -> Failure {
 }
 
 /// An account with the teams it is in.
-struct WithTeams {
+pub(super) struct WithTeams {
     account: Account,
     teams: Vec<TeamOfAccount>,
+}
+
+impl WithTeams {
+    /// Whether an earlier look saw the same.
+    pub(super) fn is_as(&self, seen: &NamedAccount) -> bool {
+        let by_id = |teams: &[TeamOfAccount]| -> BTreeMap<TeamId, TeamOfAccount> {
+            let teams = teams.iter().cloned();
+            teams.map(|team| (team.id.clone(), team)).collect()
+        };
+        self.account == seen.account && by_id(&self.teams) == by_id(&seen.listed)
+    }
 }
 
 /// The account of the wanted username, when it is not the linked one.
@@ -130,7 +141,10 @@ impl Look<'_> {
         Ok(found)
     }
 
-    async fn account_with_teams(&self, account: &AccountId) -> Result<Option<WithTeams>, Failure> {
+    pub(super) async fn account_with_teams(
+        &self,
+        account: &AccountId,
+    ) -> Result<Option<WithTeams>, Failure> {
         let anypoint = &self.ports.anypoint;
         let (found, teams) = try_join!(
             anypoint.account(account, self.deadline),
@@ -196,13 +210,12 @@ impl Look<'_> {
             return Ok(None);
         };
         let id = account.id;
+        // A run links its user's new account after it ended the old one. So a look that finds a former account reads it
+        // after that.
+        let ids = std::slice::from_ref(&id);
+        let mut owner = ports.store.account_owners(ids).await?.remove(&id);
         // Lists do not have the phone number, so the account is read again by its id.
-        let (whole, mut owners) = try_join(
-            self.account_with_teams(&id),
-            ports.store.account_owners(std::slice::from_ref(&id)),
-        )
-        .await?;
-        let mut owner = owners.remove(&id);
+        let whole = self.account_with_teams(&id).await?;
         let intended = memory
             .intent
             .as_ref()
@@ -273,6 +286,7 @@ impl Look<'_> {
             .collect();
         let groups: Vec<OktaGroupId> = groups.into_iter().cloned().collect();
         let fresh = &known.memory.fresh_teams;
+        let listed = named.as_ref().map(|named| named.found.teams.clone());
         let named_found = named.as_mut().map(|named| &mut named.found);
         let mut accounts: Vec<&mut WithTeams> =
             linked.as_mut().into_iter().chain(named_found).collect();
@@ -320,6 +334,7 @@ impl Look<'_> {
             linked_teams: linked.as_ref().map(found).unwrap_or_default(),
             named: named.map(|named| NamedAccount {
                 teams: found(&named.found),
+                listed: listed.unwrap_or_default(),
                 account: named.found.account,
                 owner: named.owner,
                 freed_from: named.freed_from,

@@ -10,14 +10,14 @@ use crate::ledger::SUBJECT_WAIT;
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, overtaken};
+use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, is_unchanged_since, overtaken};
 use crate::store::LastWrite;
 
 /// A membership that this run made.
 struct Joined {
     group: OktaGroupId,
     team: TeamId,
-    /// When the run looked at the group, in milliseconds since the epoch.
+    /// No run that had the group before this time changed it since the look, in milliseconds since the epoch.
     as_of_ms: i64,
 }
 
@@ -102,7 +102,8 @@ impl Run<'_> {
                 return Ok(Some(joined(team, began_ms)));
             }
         }
-        let EnsuredTeam { link, past } = match self.team_of(wanted, began_ms).await? {
+        let (ensured, as_of_ms) = self.team_of(wanted, began_ms).await?;
+        let EnsuredTeam { link, past } = match ensured {
             Ensured::Team(team) => team,
             // The group's own look waits until it is known, and adds the members.
             Ensured::InDoubt(_) => {
@@ -110,8 +111,6 @@ impl Run<'_> {
                 return Ok(None);
             }
         };
-        // A run that takes the group's lease after this one has a later time.
-        let as_of_ms = self.ports().clock.now_ms() + 1;
         // The group has just adopted an existing team, whose members keep their membership type. Lists may still show
         // people whom the former group's run removed.
         let id = link.team_id.to_string();
@@ -181,8 +180,12 @@ impl Run<'_> {
     }
 
     /// Finds or creates the team of a group, under a lease on the group. After it created or adopted one, the group
-    /// becomes a follow-up, whose look adds the other members.
-    async fn team_of(&mut self, wanted: &WantedTeam, began_ms: i64) -> Result<Ensured, Failure> {
+    /// becomes a follow-up, whose look adds the other members. Returns also the [`Joined::as_of_ms`] of a join.
+    async fn team_of(
+        &mut self,
+        wanted: &WantedTeam,
+        began_ms: i64,
+    ) -> Result<(Ensured, i64), Failure> {
         let group = Subject::Group(wanted.group.clone());
         let lease = self.lease_other(group.clone(), SUBJECT_WAIT).await?;
         let before = self.progress.applied.len();
@@ -194,10 +197,17 @@ impl Run<'_> {
         let is_new =
             |done: &Applied| [action::CREATE_TEAM, action::ADOPT_TEAM].contains(&done.action);
         let has_new_team = done.iter().any(is_new);
+        // The look before the lease found the group pushed. A run that had the group since then may know better. If
+        // none had it, only those count that take the lease after this run.
+        let is_current = is_unchanged_since(&lease, began_ms);
+        let as_of_ms = match is_current {
+            true => self.ports().clock.now_ms() + 1,
+            false => began_ms,
+        };
         self.give_back(lease, done).await?;
         if has_new_team {
             self.progress.follow(FollowUp::Once(group));
         }
-        ensured
+        Ok((ensured?, as_of_ms))
     }
 }

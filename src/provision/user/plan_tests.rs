@@ -78,6 +78,7 @@ fn named(account: Account) -> Option<NamedAccount> {
         owner: None,
         freed_from: None,
         teams: Vec::new(),
+        listed: Vec::new(),
     })
 }
 
@@ -307,6 +308,7 @@ fn a_linked_account_is_never_replaced_by_itself() {
             owner: None,
             freed_from: None,
             teams: Vec::new(),
+            listed: Vec::new(),
         });
         let planned = plan_user(&view, &Policy::default(), &first_look());
         if linked_as == "old" && listed != Some("a1") {
@@ -716,6 +718,7 @@ fn another_user_gets_an_account_only_when_its_owner_is_believed_gone() {
         }),
         freed_from: Some(freed.clone()),
         teams: Vec::new(),
+        listed: Vec::new(),
     });
     let finding = Finding::OwnerGone(gone.clone());
     // Until then the user keeps the old account and its teams.
@@ -770,6 +773,7 @@ fn freed_by(by: Release) -> UserView {
         }),
         freed_from: Some(Freed { owner, by }),
         teams: Vec::new(),
+        listed: Vec::new(),
     });
     view
 }

@@ -1,9 +1,12 @@
 //! Adopts an existing account: one without a link, a former account of the user, or one that another user's link names.
 //!
-//! The run removes another user's link only under the lease on that user, and only if Okta still says that the
-//! account is free. The worker looks at that user next.
+//! The run takes over another user's account only under the lease on that user, and only if nothing changed since its
+//! look: Okta still says that the account is free, and Anypoint shows the same account in the same teams. Otherwise the
+//! run looks again. The worker looks at that user next.
 
 use std::time::Duration;
+
+use futures_util::future::try_join;
 
 use super::adopt::Freed;
 use super::apply::End;
@@ -15,7 +18,14 @@ use crate::ledger::{Lease, SUBJECT_WAIT};
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::store::{AccountOwner, Tenure};
+use crate::store::{AccountOwner, Memory, Tenure};
+
+/// Another user's account that is free, and about which the plan knows what it was under the lease on that user. Only
+/// [`Run::confirm`] makes one.
+struct Confirmed<'c> {
+    lease: &'c Lease,
+    freed: &'c Freed,
+}
 
 impl Run<'_> {
     pub(super) async fn adopt(
@@ -76,17 +86,45 @@ impl Run<'_> {
         lease: &Lease,
         done: &mut Vec<Applied>,
     ) -> Result<End, Failure> {
-        // A run of the owner may have ended since the look.
-        if !self.is_still_free(adoption, freed).await? {
+        let Some(confirmed) = self.confirm(view, adoption, freed, lease).await? else {
             return Ok(End::LookAgain);
-        }
+        };
         self.make_ready(adoption, retire).await?;
+        let Confirmed { lease, freed } = confirmed;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
         done.push(Applied::on(action::UNLINK, &adoption.link.anypoint_id));
         let owner = Subject::User(freed.owner.clone());
         self.progress.follow(FollowUp::Once(owner));
         self.link(view, &adoption.link).await?;
         Ok(End::Done)
+    }
+
+    /// Reads the account again under the lease on its owner. A run of the owner may have changed it since the look. `None`
+    /// if the plan rests on an old reading.
+    async fn confirm<'c>(
+        &mut self,
+        view: &UserView,
+        adoption: &Adoption,
+        freed: &'c Freed,
+        lease: &'c Lease,
+    ) -> Result<Option<Confirmed<'c>>, Failure> {
+        let Some(seen) = &view.named else {
+            return Ok(None);
+        };
+        let (is_free, now) = try_join(
+            self.is_still_free(adoption, freed),
+            self.look.account_with_teams(&adoption.link.anypoint_id),
+        )
+        .await?;
+        if !is_free {
+            return Ok(None);
+        }
+        // Reads may still show memberships as they were before the owner's last run.
+        let theirs = Memory::of(lease, self.ports().clock.now_ms());
+        let is_news = self.memory.inherit_memberships(&theirs);
+        self.keep_memory();
+        let is_as_seen = !is_news && now.is_some_and(|now| now.is_as(seen));
+        Ok(is_as_seen.then_some(Confirmed { lease, freed }))
     }
 
     async fn is_still_free(&self, adoption: &Adoption, freed: &Freed) -> Result<bool, Failure> {

@@ -76,6 +76,8 @@ pub struct NamedAccount {
     pub freed_from: Option<Freed>,
     /// Its linked teams.
     pub teams: Vec<FoundTeam>,
+    /// All its teams, as its own list showed them.
+    pub listed: Vec<TeamOfAccount>,
 }
 
 /// The groups of the user, as Okta listed them.

@@ -72,6 +72,7 @@ impl<'a> World<'a> {
                         .and_then(|owner| self.freed_from(&owner.okta_user, account)),
                     owner: owner.or_else(|| self.intended_owner(user, account, intended)),
                     teams: found(&account.id),
+                    listed: Vec::new(),
                 }
             }),
             groups: GroupsSeen::Whole(groups),

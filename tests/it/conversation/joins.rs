@@ -73,6 +73,32 @@ async fn nobody_joins_the_team_of_a_group_that_has_ended(
     done(world);
 }
 
+/// After the user's look, which found no team, the group's runs make the team and empty it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_joins_a_team_that_was_made_and_emptied_since_the_look() {
+    let world = Arc::new(World::new().await);
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    let assigned = world.okta_does(|okta| okta.assign_group(APP, &group));
+    let ann = world.user("ann");
+    let events = world.okta_does(|okta| okta.assign(APP, &ann));
+    world.okta_does(|okta| okta.add_member(&group, &ann));
+    let ended = group.clone();
+    let told = meanwhile(&world, Method::POST, USERS, async move |world| {
+        world.deliver(&assigned).await;
+        let made = world.team("Devs");
+        world.okta_does(|okta| okta.unassign_group(APP, &ended));
+        look_at_group(&worker(&world.ports), &ended).await;
+        made
+    });
+    assert_eq!(world.deliver(&events).await, 503);
+    assert_eq!(told.try_recv().as_deref(), Ok(""));
+    assert_eq!(world.team("Devs"), "");
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("Devs"), "");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    done(world);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_team_keeps_the_name_that_its_group_has_now() {
     let world = Arc::new(World::new().await);

@@ -9,7 +9,7 @@ use http::Method;
 use okta_anypoint::ids::AccountId;
 use okta_anypoint::ledger::Leased;
 use okta_anypoint::provision::{Adopt, Policy};
-use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::simulator::traffic::{Fault, Traffic};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
@@ -32,10 +32,30 @@ pub fn meanwhile<T: Send + 'static>(
     path_end: &str,
     happens: impl AsyncFnOnce(Arc<World>) -> T + Send + 'static,
 ) -> Receiver<T> {
+    interrupted(world, world.anypoint.traffic(), method, path_end, happens)
+}
+
+/// The same at Okta.
+pub fn meanwhile_at_okta<T: Send + 'static>(
+    world: &Arc<World>,
+    method: Method,
+    path_end: &str,
+    happens: impl AsyncFnOnce(Arc<World>) -> T + Send + 'static,
+) -> Receiver<T> {
+    interrupted(world, world.okta.traffic(), method, path_end, happens)
+}
+
+fn interrupted<T: Send + 'static>(
+    world: &Arc<World>,
+    traffic: &Traffic,
+    method: Method,
+    path_end: &str,
+    happens: impl AsyncFnOnce(Arc<World>) -> T + Send + 'static,
+) -> Receiver<T> {
     let (tell, told) = channel();
     let once = Mutex::new(Some((happens, Arc::clone(world))));
     let path_end = path_end.to_owned();
-    world.anypoint.traffic().on_request(move |call| {
+    traffic.on_request(move |call| {
         if call.method != method || !call.path.ends_with(&path_end) {
             return;
         }

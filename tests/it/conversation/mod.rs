@@ -19,6 +19,7 @@ mod names;
 mod peers;
 mod refusals;
 mod strange_answers;
+mod take_over;
 mod teams;
 mod teams_meanwhile;
 mod users;
