@@ -136,6 +136,18 @@ impl Evidence {
         (sense != shown && !is_settled).then_some(until_ms)
     }
 
+    /// The facts that the changes announce.
+    pub(super) fn announced_facts(&self) -> impl Iterator<Item = &Fact> {
+        self.announced.facts.keys()
+    }
+
+    /// Whether the end of `needed` was announced, and `fact` was not announced after that.
+    pub(super) fn ends_later(&self, needed: &Fact, fact: &Fact) -> bool {
+        let announced_ms = self.announced.last(fact).map(|(_, at_ms)| at_ms);
+        let ended = self.announced.last(needed);
+        ended.is_some_and(|(sense, at_ms)| sense == Sense::Ended && Some(at_ms) >= announced_ms)
+    }
+
     /// A second read in this run did not show what was announced, either.
     pub(crate) fn confirm_look(&mut self) {
         self.facts_reread = true;

@@ -37,6 +37,7 @@ mod provisioner;
 mod run;
 mod selection;
 mod shadow;
+mod shown;
 mod step;
 mod team;
 mod user;

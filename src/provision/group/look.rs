@@ -10,12 +10,12 @@ use crate::failure::{Cause, Failure, Side};
 use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
-use crate::provision::announced::{Fact, Sense};
 use crate::provision::evidence::{Evidence, contradiction};
 use crate::provision::finding::Unpushed;
 use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::{Look, few_at_once};
 use crate::provision::selection::{GroupSelection, Selected};
+use crate::provision::shown::{GroupSeen, unshown};
 use crate::provision::user::Membership;
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
@@ -60,6 +60,7 @@ impl Look<'_> {
         evidence: &Evidence,
     ) -> Result<(GroupState, Option<i64>), Failure> {
         let (ports, deadline) = (self.ports, self.deadline);
+        let by_assignment = ports.policy.groups == GroupSelection::Assigned;
         let Some(found) = ports.okta.group(group, deadline).await? else {
             if self.excludes_team_of(group).await? {
                 return Ok((GroupState::Excluded, None));
@@ -67,28 +68,24 @@ impl Look<'_> {
             if !evidence.group_ended() {
                 self.check_gone(group).await?;
             }
-            let young = evidence.too_young(&Fact::GroupExists, Sense::Ended);
+            let young = unshown(evidence, |fact| {
+                GroupSeen::Missing.shows(fact, by_assignment)
+            });
             return Ok((GroupState::Unpushed(Unpushed::Gone), young));
         };
         if ports.policy.excluded.group(&found) {
             return Ok((GroupState::Excluded, None));
         }
         let is_selected = self.is_selected(&found).await?;
-        let mut young = evidence.too_young(&Fact::GroupExists, Sense::Holds);
-        if ports.policy.groups != GroupSelection::Assigned {
-            return Ok(match is_selected {
-                true => (GroupState::Pushed(found), young),
-                false => (GroupState::Unpushed(Unpushed::NotSelected), young),
-            });
-        }
-        let shown = if is_selected {
-            Sense::Holds
-        } else {
-            Sense::Ended
+        let seen = GroupSeen::There {
+            is_assigned: is_selected,
         };
-        young = young.max(evidence.too_young(&Fact::GroupAssigned, shown));
+        let young = unshown(evidence, |fact| seen.shows(fact, by_assignment));
         if is_selected {
             return Ok((GroupState::Pushed(found), young));
+        }
+        if !by_assignment {
+            return Ok((GroupState::Unpushed(Unpushed::NotSelected), young));
         }
         // A wrong OKTA_APP_ID must not look like "not assigned". The look at a user checks the same.
         ports.okta.check_app(&ports.app, deadline).await?;

@@ -118,7 +118,7 @@ impl Look<'_> {
         let named = self
             .named_account(user, &wanted, known.memory, linked.as_ref())
             .await?;
-        let unshown = okta.unshown(known.evidence);
+        let unshown = self.unshown(&okta, known.evidence).await?;
         let view = self
             .view(user, wanted, &known, linked, named, &okta)
             .await?;

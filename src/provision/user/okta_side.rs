@@ -16,6 +16,7 @@ use crate::provision::finding::Finding;
 use crate::provision::policy::{Policy, SuspendedUsers};
 use crate::provision::provisioner::Look;
 use crate::provision::selection::{GroupSelection, Selected};
+use crate::provision::shown::{UserSeen, unshown};
 use crate::provision::wanted::standing;
 
 pub(super) struct OktaSide {
@@ -77,35 +78,40 @@ impl OktaSide {
         Err(contradiction(Side::Okta, what))
     }
 
-    /// Until when announcements that the look does not show are too young to be overruled.
-    pub(super) fn unshown(&self, evidence: &Evidence) -> Option<i64> {
-        let too_young = |fact, is_shown| {
-            let shown = if is_shown { Sense::Holds } else { Sense::Ended };
-            evidence.too_young(&fact, shown)
-        };
-        let status = self.user.as_ref().map(|user| &user.status);
-        if matches!(status, None | Some(UserStatus::Deprovisioned)) {
-            // Such a user is no longer assigned, suspended or in a group.
-            return too_young(Fact::Active, false);
-        }
+    fn seen(&self) -> UserSeen {
         let is_assigned = self.app_user.as_ref().is_some_and(AppUser::is_assigned);
-        let is_suspended = status == Some(&UserStatus::Suspended);
-        let mut until = vec![
-            too_young(Fact::Active, true),
-            too_young(Fact::Assigned, is_assigned),
-            too_young(Fact::Suspended, is_suspended),
-        ];
-        let is_pushed = |group: &&OktaGroupId| {
-            let pushed = self.app_groups.as_ref();
-            pushed.is_none_or(|pushed| pushed.contains(*group))
+        let Some(user) = &self.user else {
+            return UserSeen::Missing;
         };
-        if let Some(groups) = &self.groups {
-            let announced = evidence.announced_groups().filter(is_pushed);
-            until.extend(
-                announced.map(|group| too_young(Fact::InGroup(group.clone()), groups.names(group))),
-            );
+        match user.status {
+            UserStatus::Deprovisioned => UserSeen::Deactivated { is_assigned },
+            UserStatus::Suspended | UserStatus::Live(_) => UserSeen::Live {
+                is_suspended: user.status == UserStatus::Suspended,
+                is_assigned,
+            },
         }
-        until.into_iter().flatten().max()
+    }
+
+    fn names(&self, group: &OktaGroupId) -> bool {
+        self.groups
+            .as_ref()
+            .is_some_and(|groups| groups.names(group))
+    }
+
+    /// Whether a group becomes a team, as far as the lists show it.
+    fn pushes(&self, group: &OktaGroupId, policy: &Policy) -> bool {
+        match &policy.groups {
+            GroupSelection::None => false,
+            GroupSelection::Ids(ids) => ids.contains(group),
+            GroupSelection::Assigned => {
+                let groups = self.app_groups.as_ref();
+                groups.is_some_and(|groups| groups.contains(group))
+            }
+            GroupSelection::All | GroupSelection::Named(_) => {
+                let found = self.groups().iter().find(|found| found.id == *group);
+                found.is_none_or(|found| policy.groups.selects(found) == Selected::Yes)
+            }
+        }
     }
 }
 
@@ -140,6 +146,44 @@ impl Look<'_> {
             app_groups: app_groups
                 .map(|listed| listed.telling().with_unread(|id| id).into_iter().collect()),
         })
+    }
+
+    /// Until when announcements that the look does not show are too young to be overruled, in milliseconds since the
+    /// epoch.
+    pub(super) async fn unshown(
+        &self,
+        okta: &OktaSide,
+        evidence: &Evidence,
+    ) -> Result<Option<i64>, Failure> {
+        let policy = &self.ports.policy;
+        let mut missing = HashSet::new();
+        if policy.groups == GroupSelection::Assigned {
+            // No list shows a group that was just made. The group itself says whether it exists.
+            for group in evidence.announced_groups() {
+                let fact = Fact::InGroup(group.clone());
+                let is_unlisted = !okta.names(group) && !okta.pushes(group, policy);
+                if is_unlisted
+                    && evidence.too_young(&fact, Sense::Ended).is_some()
+                    && self.is_missing(group).await?
+                {
+                    missing.insert(group);
+                }
+            }
+        }
+        let is_in = |group: &OktaGroupId| {
+            let matters = okta.pushes(group, policy) || missing.contains(group);
+            matters.then(|| okta.names(group))
+        };
+        let seen = okta.seen();
+        Ok(unshown(evidence, |fact| seen.shows(fact, is_in)))
+    }
+
+    async fn is_missing(&self, group: &OktaGroupId) -> Result<bool, Failure> {
+        match self.ports.okta.group(group, self.deadline).await {
+            // The group is there, or the program may not see it. Nothing depends on its contents.
+            Err(error) if error.is_about_the_object() || error.is_refusal() => Ok(false),
+            found => Ok(found?.is_none()),
+        }
     }
 
     /// Reads the owner of an account.

@@ -387,6 +387,33 @@ async fn a_late_answer_is_read_again_in_the_same_run() {
     ann_has_everything(&world).await;
 }
 
+/// Okta shows a new user or group a moment after their events.
+#[tokio::test]
+async fn a_user_or_group_that_does_not_show_yet_is_read_again_in_the_same_run() {
+    let world = World::new().await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    let mut assigned = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    assigned.retain(|event| event.event_type.starts_with("group.application"));
+    for path in [GROUP, APP_GROUP] {
+        lie(&world, denied(path, &devs).once());
+    }
+    assert_eq!(world.deliver(&assigned).await, 204);
+    assert_eq!(world.team("Devs"), "");
+    truth(&world);
+    let ann = world.user("ann");
+    for path in [USER, APP_USER, GROUPS_OF_USER] {
+        lie(&world, denied(path, &ann).once());
+    }
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    truth(&world);
+    lie(&world, Fault::lacking(GROUPS_OF_USER, &[&devs]).once());
+    lie(&world, Fault::lacking(APP_GROUPS, &[&devs]).once());
+    lie(&world, denied(GROUP, &devs).once());
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    ann_has_everything(&world).await;
+}
+
 /// Without time for the second read, the event waits and the answer asks Okta to retry.
 #[tokio::test]
 async fn without_time_for_a_second_read_the_event_waits() {

@@ -10,7 +10,7 @@ use okta_anypoint::event::{Change, read_delivery};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::insight::Explanation;
 use okta_anypoint::ledger::{Reason, Record, Status};
-use okta_anypoint::provision::Policy;
+use okta_anypoint::provision::{GroupSelection, Policy};
 use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::simulator::okta::{EVERYONE, LogEvent, OktaWorld, Refusal, Target};
 use okta_anypoint::sqlite::Database;
@@ -57,6 +57,13 @@ impl Queued {
         // The memory of fresh writes has expired.
         queued.pass(Duration::from_secs(600));
         (queued, devs, ann)
+    }
+
+    /// Restarts the worker with other groups to push.
+    pub(super) fn selects(&mut self, groups: GroupSelection) {
+        Arc::make_mut(&mut self.world.ports.policy).groups = groups;
+        let metrics = Arc::new(Metrics::new("test"));
+        self.worker = Worker::new(self.world.ports.clone(), None, metrics, Pace::QUEUED);
     }
 
     pub(super) fn does(

@@ -1,5 +1,6 @@
 //! Conversations: Okta changes, the test delivers the events, and Anypoint must be in sync.
 
+mod absent_queued;
 mod adoption;
 mod announced_queued;
 pub mod attributes;
