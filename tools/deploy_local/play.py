@@ -22,7 +22,7 @@ OTHER_VALUES = {
     "ConfirmSeconds": "3", "MaxRemovalsPerHour": "0", "AuditDays": "30", "ExcludeUsers": "robot-*@acme.example", "ExcludeGroups": "Robots*",
     "LogLevel": "DEBUG",
 }
-ALARM_LIMIT = 30 * 60  # seconds: an outage of either remote is told within this
+ALARM_LIMIT = 30 * 60  # seconds: an alarm rings within this in an outage of either remote
 
 
 class Play:
@@ -319,13 +319,13 @@ def refused(play):
         _, failed = play.run_task(task)
         play.check(f"{side} refuses: {task} fails", failed)
         status = play.deliver("user.lifecycle.suspend", GRACE, minutes_old=11)
-        told = {("SideRefuses", "Side", side): None, ("RemovalLate", "Cause", "refused"): None}
+        expected = {("SideRefuses", "Side", side): None, ("RemovalLate", "Cause", "refused"): None}
 
-        def missing(since=since, told=told):
+        def missing(since=since, expected=expected):
             lines = lab.log_lines("provision", since)
-            return [key for key in told if not any(line.get(key[0]) and line.get(key[1]) == key[2] for line in lines)]
+            return [key for key in expected if not any(line.get(key[0]) and line.get(key[1]) == key[2] for line in lines)]
 
-        play.check(f"the worker tells {', '.join(key[0] for key in told)}", status == 204 and until(30, lambda: not missing(), 0.3), missing())
+        play.check(f"the worker reports {', '.join(key[0] for key in expected)}", status == 204 and until(30, lambda: not missing(), 0.3), missing())
         http("DELETE", f"{url}/_simulator/faults")
         for receipt, _ in play.pauses(since)[-1:]:
             lab.client("sqs").change_message_visibility(QueueUrl=play.out["QueueUrl"], ReceiptHandle=receipt, VisibilityTimeout=0)
