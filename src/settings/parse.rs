@@ -11,8 +11,10 @@ use super::{DeactivationLimit, ImportMode};
 use crate::secrets::{self, HOOK_SECRET};
 
 pub(super) const APP_ID: &str = "the id of the Okta app instance (`0oa…`)";
-pub(super) const ORG_URL: &str = "the org's address, `https://acme.okta.com` (`http://` only on a loopback host; a name in other letters as `xn--…`)";
-pub(super) const CONTROL_PLANE: &str = "the control plane's address, `https://…` (`http://` only on a loopback host; a name in other letters as `xn--…`)";
+pub(super) const ORG_URL: &str =
+    "the org's address, `https://acme.okta.com` (`http://` only on a loopback host)";
+pub(super) const CONTROL_PLANE: &str =
+    "the control plane's address, `https://…` (`http://` only on a loopback host)";
 pub(super) const DAYS: &str = "a number of days from 1 to 3650";
 pub(super) const LIMIT: &str = "a count (`50`) or a share of the linked users (`20%`)";
 pub(super) const AUTH_HEADER: &str = "the name of a header that HTTP and gateways have no use for, such as `authorization` or `x-okta-secret`";

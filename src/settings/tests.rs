@@ -236,7 +236,7 @@ fn secrets_do_not_show_in_debug() {
 }
 
 #[test]
-fn addresses_are_ascii_and_plain_http_is_for_loopback_only() {
+fn plain_http_is_for_loopback_only() {
     for (url, taken) in [
         ("https://acme.okta.com", true),
         ("https://acme.okta.com/", true),
@@ -252,8 +252,6 @@ fn addresses_are_ascii_and_plain_http_is_for_loopback_only() {
         ("https://acme.okta.com/path", false),
         ("https://acme.okta.com?x=1", false),
         ("acme.okta.com", false),
-        ("https://xn--mller-kva.example", true),
-        ("https://m\u{fc}ller.example", false),
     ] {
         assert_eq!(parse::base_url(url).is_some(), taken, "{url}");
     }
