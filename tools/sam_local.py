@@ -445,7 +445,7 @@ def serve(servers, until):
     invoke = "sam local invoke --config-env local --skip-pull-image"
     print(f"""
 Okta is in the state before {until}.  Okta: {servers.url('okta')}  Anypoint: {servers.url('anypoint')}
-In another terminal (with .tools/sam/bin in PATH), after `sam build --parameter-overrides Architecture=...`:
+In another terminal (with .tools/bin and .tools/sam/bin in PATH), after `sam build --parameter-overrides Architecture=...`:
 
     {invoke} HookFunction -e events/{until if until[0].isdigit() else '06-user-assigned'}.json
     {invoke} ProvisionFunction -e events/provision-batch.json

@@ -467,5 +467,5 @@ fn ours(teams: &[FoundTeam]) -> impl Iterator<Item = &FoundTeam> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
+#[path = "plan_tests/mod.rs"]
 mod tests;

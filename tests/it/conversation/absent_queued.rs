@@ -8,7 +8,7 @@ use okta_anypoint::simulator::okta::LogEvent;
 use super::evidence::{
     APP_GROUP, APP_GROUPS, APP_USER, GROUP, GROUPS_OF_USER, MEMBERS, USER, denied, lie, truth,
 };
-use super::evidence_queued::{CONFIRM, Queued, SLACK};
+use super::queued::{CONFIRM, Queued, SLACK};
 use crate::world::{APP, World};
 
 /// Okta shows nothing of the user or the group that an event is about, as for the first second after its creation.

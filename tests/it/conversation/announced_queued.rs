@@ -8,7 +8,7 @@ use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use super::evidence::{
     APP_GROUP, APP_USER, GROUP, GROUPS_OF_USER, MEMBERS, USER, denied, lie, truth,
 };
-use super::evidence_queued::{CONFIRM, Queued, SLACK, start};
+use super::queued::{CONFIRM, Queued, SLACK, start};
 use crate::world::APP;
 
 #[tokio::test]

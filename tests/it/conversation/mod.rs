@@ -18,6 +18,7 @@ mod meanwhile;
 mod members;
 mod names;
 mod peers;
+mod queued;
 mod refusals;
 mod strange_answers;
 mod take_over;
