@@ -39,6 +39,8 @@ pub struct Account {
     /// Phone number; lists leave it out.
     #[serde(default, deserialize_with = "if_text")]
     pub phone_number: Option<String>,
+    #[serde(default, deserialize_with = "if_text")]
+    created_at: Option<String>,
     #[serde(default, deserialize_with = "if_bool")]
     enabled: Option<bool>,
     deleted: Option<bool>,
@@ -89,6 +91,12 @@ impl Account {
     /// enabled account is wanted.
     pub(crate) fn is_surely_enabled(&self) -> bool {
         self.enabled == Some(true)
+    }
+
+    /// When it was created, in milliseconds since the epoch. `None` when the answer does not say.
+    pub(crate) fn created_ms(&self) -> Option<i64> {
+        let at: jiff::Timestamp = self.created_at.as_ref()?.parse().ok()?;
+        Some(at.as_millisecond())
     }
 
     /// Whether the account was deleted (softly: the name stays taken).

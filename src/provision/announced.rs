@@ -189,6 +189,7 @@ impl Announced {
                 // `ends_team` decides about `NotPushed`, because the announcement depends on the reason.
                 Finding::NotPushed
                 | Finding::OwnerGone(_)
+                | Finding::AccountGone(_)
                 | Finding::NotMember(_)
                 | Finding::NameOwnerNotPushed(_) => false,
             }

@@ -196,9 +196,9 @@ impl Evidence {
         self.announced.revokes(&Fact::Active)
     }
 
-    /// Whether an event, or an operator, announced that the group is deleted.
+    /// Whether an event announced that the group is deleted.
     pub(crate) fn group_ended(&self) -> bool {
-        self.announced.everything || self.announced.revokes(&Fact::GroupExists)
+        self.announced.revokes(&Fact::GroupExists)
     }
 
     /// The time of this look, in milliseconds since the epoch.

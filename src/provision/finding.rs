@@ -1,10 +1,10 @@
-//! What a look at Okta did not show, and how sure that is. Pure.
+//! What a look did not show, and how sure that is. Pure.
 
 use std::fmt;
 
-use crate::ids::{OktaGroupId, OktaUserId};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId};
 
-/// Something that a look at Okta did not show.
+/// Something that a look did not show.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Finding {
     /// Of a user: there is no such user.
@@ -15,6 +15,8 @@ pub enum Finding {
     NotInGroup(OktaGroupId),
     /// Of a user: the Okta user who has the wanted account does not exist, or is not assigned.
     OwnerGone(OktaUserId),
+    /// Of a user: Anypoint has no longer the linked account.
+    AccountGone(AccountId),
     /// Of a group: it does not exist, or `PUSH_GROUPS` does not select it.
     NotPushed,
     /// Of a group: a user who is in its team is not among its members.
@@ -31,6 +33,7 @@ impl fmt::Display for Finding {
             Self::NotAssigned => f.write_str("not_assigned"),
             Self::NotInGroup(group) => write!(f, "not_in_group:{group}"),
             Self::OwnerGone(user) => write!(f, "owner_gone:{user}"),
+            Self::AccountGone(account) => write!(f, "account_gone:{account}"),
             Self::NotPushed => f.write_str("not_pushed"),
             Self::NotMember(user) => write!(f, "not_member:{user}"),
             Self::NameOwnerNotPushed(group) => write!(f, "name_owner_not_pushed:{group}"),
@@ -39,7 +42,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// What Okta did not show, in words.
+    /// What was not shown, in words.
     pub fn in_words(&self) -> String {
         match self {
             Self::NoUser => "Okta shows no such user".to_owned(),
@@ -49,6 +52,9 @@ impl Finding {
             }
             Self::OwnerGone(user) => {
                 format!("Okta does not show that user {user}, who has the account, is assigned")
+            }
+            Self::AccountGone(account) => {
+                format!("Anypoint does not show account {account}, which the user's link names")
             }
             Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
             Self::NotMember(user) => format!("Okta does not show user {user} in the group"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::ids::TeamId;
 use crate::ledger::{EndState, Lease, Memo};
@@ -38,6 +39,32 @@ pub struct FreshWrite {
 pub struct Intent {
     /// The account's username.
     pub username: String,
+    /// What was asked for. `None`: a former account was about to be enabled.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub new: Option<NewAccountMark>,
+}
+
+/// What tells an account that was asked for from another one of the same username.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAccountMark {
+    /// SHA-256 of its e-mail address in small letters, in hexadecimal.
+    pub email: String,
+    /// When it was first asked for, in milliseconds since the epoch.
+    pub since_ms: i64,
+}
+
+impl NewAccountMark {
+    /// The mark of an account with this e-mail address that is asked for at `since_ms`.
+    pub fn of(email: &str, since_ms: i64) -> Self {
+        let email = Self::email(email);
+        Self { email, since_ms }
+    }
+
+    /// The form in which an e-mail address is remembered.
+    pub(crate) fn email(address: &str) -> String {
+        let digest = Sha256::digest(address.trim().to_lowercase());
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// What one run leaves for the next.

@@ -18,7 +18,7 @@ use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::simulator::anypoint::AnypointWorld;
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use okta_anypoint::sqlite::Database;
-use okta_anypoint::store::{Intent, Linked, Memory, SqliteStore, UserLink};
+use okta_anypoint::store::{Intent, Linked, Memory, NewAccountMark, SqliteStore, UserLink};
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::wiring::Table;
 use okta_anypoint::worker::{InlineQueue, Pace, Verdict, Worker};
@@ -234,12 +234,23 @@ pub async fn link(table: &Table, user: &str, link: &UserLink) {
         .unwrap();
 }
 
-/// Leaves the intent of a dead run.
+/// Leaves what a run leaves that is cut off while it enables a former account.
 pub async fn intend(table: &Table, user: &str, username: &str) {
+    write_intent(table, user, username, None).await;
+}
+
+/// Leaves what a run leaves that is cut off at the creation of an account.
+pub async fn intend_new(table: &Table, user: &str, username: &str, email: &str) {
+    let new = NewAccountMark::of(email, SystemClock.now_ms());
+    write_intent(table, user, username, Some(new)).await;
+}
+
+async fn write_intent(table: &Table, user: &str, username: &str, new: Option<NewAccountMark>) {
     let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
     let memory = Memory {
         intent: Some(Intent {
             username: username.to_owned(),
+            new,
         }),
         ..Memory::default()
     };

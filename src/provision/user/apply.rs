@@ -1,4 +1,4 @@
-//! Settles orphaned accounts, looks, plans and applies. Each step is safe to do twice.
+//! Looks at a user, plans and applies. Each step is safe to do twice.
 //!
 //! The run has the lease on the user, so no other run works on the user meanwhile. A step that needs a second subject
 //! takes the lease on that one, too: the group of a missing team, or another user whose account is free (`take.rs`).
@@ -92,7 +92,7 @@ impl Run<'_> {
         user: &OktaUserId,
         recalled: Recalled,
     ) -> Result<(), Failure> {
-        self.settle(user, &recalled).await?;
+        self.take_over_old_intent(user, &recalled).await?;
         for _ in 0..MAX_LOOKS {
             let began_ms = self.ports().clock.now_ms();
             let distrusted = std::mem::take(&mut self.distrusted);
@@ -105,6 +105,7 @@ impl Run<'_> {
             let looked = self.look.user(user, known).await;
             self.distrusted = distrusted;
             let looked = looked?;
+            self.drop_idle_intent(&looked.view);
             let mut plan = plan_user(&looked.view, &self.ports().policy, &self.evidence)?;
             if (!plan.findings.doubted.is_empty() || looked.unshown.is_some())
                 && self.pause_for_second_read().await
@@ -173,6 +174,9 @@ impl Run<'_> {
         plan: &UserPlan,
         began_ms: i64,
     ) -> Result<End, Failure> {
+        if let Some(orphan) = &plan.orphan {
+            self.end_orphan(&view.user, orphan).await?;
+        }
         let had = match self.have_account(view, plan).await {
             // A refused username neither disables the old account nor keeps its memberships.
             Err(refused) if plan.is_new_account() && is_permanent(&refused) => {
@@ -235,10 +239,11 @@ impl Run<'_> {
                 Had::Account(adoption.link.anypoint_id.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
-                let Some(link) = self.create(person, *mail).await? else {
+                let Some(link) = self.create(person).await? else {
                     return Ok(Had::LookAgain);
                 };
                 self.retire(plan.retire.as_ref()).await?;
+                self.mail_reset(&person.username, *mail).await?;
                 self.link(view, &link).await?;
                 Had::Account(link.anypoint_id, None)
             }
@@ -265,10 +270,8 @@ impl Run<'_> {
     }
 
     /// Writes ahead which account is about to be created or enabled.
-    pub(super) async fn intend(&mut self, username: &str) -> Result<(), Failure> {
-        self.memory.intent = Some(Intent {
-            username: username.to_owned(),
-        });
+    pub(super) async fn intend(&mut self, intent: Intent) -> Result<(), Failure> {
+        self.memory.intent = Some(intent);
         self.write_memory().await
     }
 
@@ -305,24 +308,25 @@ impl Run<'_> {
         let anypoint = &self.ports().anypoint;
         let mailed = anypoint.mail_password_reset(username, self.look.deadline);
         match mailed.await {
-            // The account works without the mail, so the person still gets the link and the teams.
-            Err(error) if error.is_refusal() => {
-                let failure = Failure::from(error).advising(
-                    "The program asks again. If it lasts, check ANYPOINT_BASE_URL and every proxy or gateway \
-                     between here and Anypoint.",
-                );
-                self.mail_refused = Some(failure);
-            }
-            Err(error) if error.is_about_this_call() => {
+            Err(error) if error.is_about_this_call() && !error.is_refusal() => {
                 tracing::warn!(
                     subject = self.lease.subject(),
                     "Anypoint refused the reset mail; `okta-anypoint reset-email` asks again: {error}"
                 );
             }
-            other => {
-                other?;
-                self.applied(Applied::plain(action::MAIL_RESET));
+            // The account works without the mail, so the person still gets the link and the teams.
+            Err(error) => {
+                let is_refusal = error.is_refusal();
+                let failure = Failure::from(error);
+                self.mail_refused = Some(match is_refusal {
+                    true => failure.advising(
+                        "The program asks again. If it lasts, check ANYPOINT_BASE_URL and every proxy or \
+                         gateway between here and Anypoint.",
+                    ),
+                    false => failure,
+                });
             }
+            Ok(()) => self.applied(Applied::plain(action::MAIL_RESET)),
         }
         Ok(())
     }

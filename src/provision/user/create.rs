@@ -9,19 +9,34 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
 use super::plan::NewPerson;
-use crate::anypoint::NewAccount;
+use crate::anypoint::{Account, NewAccount};
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
 use crate::ids::AccountId;
-use crate::provision::policy::ResetEmail;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::store::{Origin, ResetMail, UserLink};
+use crate::store::{Intent, Origin, ResetMail, UserLink};
 
 /// How often the run tries again after an unclear answer.
 const MAX_UNSURE: u32 = 3;
 /// The pause before that, unless the remote names one.
 const UNSURE_PAUSE: Duration = Duration::from_millis(200);
+
+/// An account that is asked for.
+struct Asked<'p> {
+    person: &'p NewPerson,
+    intent: Intent,
+    earlier: Earlier,
+}
+
+/// What an earlier run may have done.
+#[derive(PartialEq, Eq)]
+enum Earlier {
+    /// It did not ask for this account.
+    Nothing,
+    /// It asked for it and got no clear answer.
+    Asked,
+}
 
 /// The result of one attempt.
 enum Attempt {
@@ -35,32 +50,41 @@ enum Attempt {
 }
 
 impl Run<'_> {
-    /// Creates the account and asks for its reset mail. Returns the link to write. `None`: an account of that name
-    /// appeared since the look, so the run looks again.
-    pub(super) async fn create(
-        &mut self,
-        person: &NewPerson,
-        mail: ResetEmail,
-    ) -> Result<Option<UserLink>, Failure> {
-        self.intend(&person.username).await?;
+    /// Creates the account. Returns the link to write. `None`: another account of that name appeared since the look, so
+    /// the run looks again.
+    pub(super) async fn create(&mut self, person: &NewPerson) -> Result<Option<UserLink>, Failure> {
+        let now_ms = self.ports().clock.now_ms();
+        let before = self.memory.intent.take();
+        let is_open = |before: &Intent| before.may_be_hidden(&person.username, now_ms);
+        let asked = Asked {
+            person,
+            intent: Intent::to_create(person, before.as_ref(), now_ms),
+            earlier: match before.as_ref().is_some_and(is_open) {
+                true => Earlier::Asked,
+                false => Earlier::Nothing,
+            },
+        };
+        self.intend(asked.intent.clone()).await?;
         let (mut unsure, mut refused, mut conflicts) = (0, 0, 0);
         let account = loop {
-            match self.attempt(person).await? {
+            match self.attempt(&asked).await? {
                 Attempt::Created(account) => break account,
                 Attempt::TooMany(failure) => {
                     refused += 1;
                     self.pause(failure, refused).await?;
                 }
                 Attempt::NameTaken(conflict) => {
-                    let found = self.account_of(person).await?;
-                    // Only this run creates accounts for this user: an earlier attempt without an answer created it.
-                    match found {
-                        Some(account) if unsure > 0 => break account,
+                    let may_exist = unsure > 0 || asked.earlier == Earlier::Asked;
+                    match self.account_of(person).await? {
+                        // An earlier attempt without an answer created it.
+                        Some(account) if may_exist && asked.intent.made(&account) => {
+                            break account.id;
+                        }
                         Some(_) => {
                             self.drop_intent();
                             return Ok(None);
                         }
-                        None if unsure > 0 => {
+                        None if may_exist => {
                             let what = "the username is taken, perhaps by the account whose creation got no \
                                         answer, but Anypoint does not show that account yet";
                             let failure = Failure::retryable(Side::Anypoint, what);
@@ -88,15 +112,19 @@ impl Run<'_> {
                 Attempt::Unsure(failure) => {
                     unsure += 1;
                     self.pause(failure, unsure).await?;
-                    if let Some(account) = self.account_of(person).await? {
-                        break account;
+                    match self.account_of(person).await? {
+                        Some(account) if asked.intent.made(&account) => break account.id,
+                        Some(_) => {
+                            self.drop_intent();
+                            return Ok(None);
+                        }
+                        None => {}
                     }
                 }
             }
         };
         self.progress
             .end_as(Applied::on(action::CREATE_ACCOUNT, &account));
-        self.mail_reset(&person.username, mail).await?;
         Ok(Some(UserLink {
             anypoint_id: account,
             username: person.username.clone(),
@@ -116,7 +144,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn attempt(&mut self, person: &NewPerson) -> Result<Attempt, Failure> {
+    async fn attempt(&mut self, asked: &Asked<'_>) -> Result<Attempt, Failure> {
+        let person = asked.person;
         let new = NewAccount {
             username: person.username.clone(),
             first_name: person.first_name.clone(),
@@ -134,26 +163,34 @@ impl Run<'_> {
         }
         let created = anypoint.create_account(&new, self.look.deadline).await;
         let status = created.as_ref().err().and_then(CallError::status);
-        if !was_tried && status.is_some_and(|status| status.is_client_error()) {
+        let is_refused = status.is_some_and(|status| status.is_client_error());
+        if !was_tried && is_refused {
             self.progress.end_refused();
         }
+        let made_none = is_refused && !was_tried && asked.earlier == Earlier::Nothing;
         match created {
             Ok(Some(account)) => Ok(Attempt::Created(account)),
             Ok(None) => {
                 // Anypoint created the account but sent an empty answer. The username finds the id.
                 let found = self.account_of(person).await?;
-                found.map(Attempt::Created).ok_or_else(|| {
+                let found = found.filter(|account| asked.intent.made(account));
+                let created = found.map(|account| Attempt::Created(account.id));
+                created.ok_or_else(|| {
                     Failure::retryable(Side::Anypoint, "the new account does not show yet")
                 })
             }
             Err(error) if error.is_conflict() => Ok(Attempt::NameTaken(error)),
-            // Another attempt would not help. The intent stays, because an earlier attempt may have succeeded.
-            Err(error) if error.is_refusal() => Err(error.into()),
-            Err(error) if error.class() == Class::Permanent => {
-                self.drop_intent();
+            // Another attempt would not help. The intent stays if an earlier attempt may have succeeded.
+            Err(error)
+                if error.is_refusal()
+                    || error.class() == Class::Permanent
+                    || error.is_about_this_call() =>
+            {
+                if made_none {
+                    self.drop_intent();
+                }
                 Err(error.into())
             }
-            Err(error) if error.is_about_this_call() => Err(error.into()),
             Err(error) if error.status() == Some(StatusCode::TOO_MANY_REQUESTS) => {
                 Ok(Attempt::TooMany(error.into()))
             }
@@ -161,13 +198,10 @@ impl Run<'_> {
         }
     }
 
-    async fn account_of(&self, person: &NewPerson) -> Result<Option<AccountId>, Failure> {
+    async fn account_of(&self, person: &NewPerson) -> Result<Option<Account>, Failure> {
         let anypoint = &self.ports().anypoint;
-        let found = anypoint
-            .account_named(&person.username, self.look.deadline)
-            .await?
-            .sure()?;
-        Ok(found.map(|account| account.id))
+        let found = anypoint.account_named(&person.username, self.look.deadline);
+        Ok(found.await?.sure()?)
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::try_join;
 
 use super::adopt::{Freed, freed_from};
 use super::okta_side::OktaSide;
+use super::orphans::owner_by_intent;
 use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
 use crate::anypoint::{Account, TeamOfAccount};
 use crate::failure::{Failure, Side};
@@ -20,7 +21,7 @@ use crate::provision::provisioner::Look;
 use crate::provision::selection::Selected;
 use crate::provision::wanted::{Unwanted, Wanted, wanted};
 use crate::store::{
-    AccountOwner, FreshWrite, LastWrite, Memory, Origin, Recalled, TeamLink, Tenure, UserLink,
+    AccountOwner, FreshWrite, LastWrite, Memory, Recalled, TeamLink, Tenure, UserLink,
 };
 
 /// The document that a reconcile writes after it removed the links of teams that `TEAM_REMOVAL=keep` gives up.
@@ -115,13 +116,21 @@ impl Look<'_> {
             // A wrong OKTA_APP_ID looks like "nobody is assigned", so make sure that the app exists.
             ports.okta.check_app(&ports.app, self.deadline).await?;
         }
-        let named = self
-            .named_account(user, &wanted, known.memory, linked.as_ref())
-            .await?;
+        let (named, orphan) = try_join(
+            self.named_account(user, &wanted, known.memory, linked.as_ref()),
+            self.orphan(
+                user,
+                &wanted,
+                known.memory.intent.as_ref(),
+                linked.as_ref().map(|linked| &linked.account),
+            ),
+        )
+        .await?;
         let unshown = self.unshown(&okta, known.evidence).await?;
         let view = self
             .view(user, wanted, &known, linked, named, &okta)
             .await?;
+        let view = UserView { orphan, ..view };
         Ok(UserLook { view, unshown })
     }
 
@@ -204,9 +213,17 @@ impl Look<'_> {
             return Ok(None);
         }
         let (ports, deadline) = (self.ports, self.deadline);
-        let search = ports.anypoint.account_named(username, deadline);
-        // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
-        let Some(account) = search.await?.account else {
+        let intent = memory
+            .intent
+            .as_ref()
+            .filter(|intent| intent.names(username));
+        let search = ports.anypoint.account_named(username, deadline).await?;
+        let found = match intent {
+            Some(_) => search.sure()?,
+            // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
+            None => search.account,
+        };
+        let Some(account) = found else {
             return Ok(None);
         };
         let id = account.id;
@@ -215,17 +232,10 @@ impl Look<'_> {
         let ids = std::slice::from_ref(&id);
         let mut owner = ports.store.account_owners(ids).await?.remove(&id);
         // Lists do not have the phone number, so the account is read again by its id.
-        let whole = self.account_with_teams(&id).await?;
-        let intended = memory
-            .intent
-            .as_ref()
-            .is_some_and(|intent| has_name(&intent.username));
-        if owner.is_none() && intended {
-            owner = Some(AccountOwner {
-                okta_user: user.clone(),
-                tenure: Tenure::Former,
-                origin: Some(Origin::Created),
-            });
+        let found = self.account_with_teams(&id).await?;
+        let found = found.ok_or_else(listed_and_gone)?;
+        if owner.is_none() && intent.is_some_and(|intent| intent.made(&found.account)) {
+            owner = Some(owner_by_intent(user));
         }
         let mut freed_from = None;
         if let Some(owner) = &owner
@@ -234,7 +244,6 @@ impl Look<'_> {
         {
             freed_from = self.freed_from(&owner.okta_user, username).await?;
         }
-        let found = whole.ok_or_else(listed_and_gone)?;
         Ok(Some(Named {
             found,
             owner,
@@ -350,6 +359,7 @@ impl Look<'_> {
                 })
                 .collect(),
             link: known.recalled.link.clone(),
+            orphan: None,
             wanted,
         })
     }

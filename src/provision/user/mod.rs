@@ -1,4 +1,4 @@
-//! One user: settle orphaned accounts, look at both sides, plan, apply.
+//! One user: look at both sides, plan, apply.
 
 mod adopt;
 mod apply;
@@ -17,5 +17,6 @@ pub(crate) use adopt::freed_from;
 pub use adopt::{Freed, Release};
 pub(crate) use apply::{NotWhole, groups_not_whole};
 pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
+pub(crate) use orphans::owner_by_intent;
 pub use plan::{AccountPlan, Adoption, FormerOwner, NewPerson, Retire, UserPlan, plan_user};
 pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};

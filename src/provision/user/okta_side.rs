@@ -197,7 +197,7 @@ impl Look<'_> {
         read.map_err(Failure::from)
     }
 
-    /// Reads a finding again. Returns whether Okta still does not show it.
+    /// Reads a finding again. Returns whether it is still not shown.
     pub(super) async fn still_unshown(
         &self,
         user: &OktaUserId,
@@ -219,6 +219,9 @@ impl Look<'_> {
             Finding::NotInGroup(group) => {
                 let groups = ports.okta.list_groups_of_user(user, deadline).await?;
                 groups.is_some_and(|groups| groups.is_complete_for_user() && !groups.names(group))
+            }
+            Finding::AccountGone(account) => {
+                ports.anypoint.account(account, deadline).await?.is_none()
             }
             Finding::NotPushed | Finding::NotMember(_) | Finding::NameOwnerNotPushed(_) => false,
         })

@@ -1,67 +1,217 @@
-//! Settles an orphaned account before the next look.
+//! Accounts that a run was about to create or enable when it ended without a link to them.
 //!
-//! A run writes an intent before it creates an account or enables a former account. If it dies before it links that
-//! account, the account is orphaned: no look would find it. The next run disables it and records it as a former
-//! account of the user. The look that follows finds it by its name, and adopts it if the user still wants it.
+//! A run writes an intent first. If it ends before it links the account, no link leads to the account: it is orphaned.
+//! The next look finds it by the intent. The user adopts it as a former account if it has the wanted username. Else the
+//! run disables it, and records it as a former account of the user.
+//!
+//! A username proves nothing: somebody else may have created an account of that name, or had one all along. A new account
+//! counts as the user's only if it has the e-mail address that was asked for, and is no older than the intent.
 
-use super::steps::update_name;
-use crate::anypoint::AccountChanges;
+use super::plan::{NewPerson, Retire};
+use super::view::UserView;
+use crate::anypoint::Account;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
+use crate::provision::provisioner::Look;
 use crate::provision::run::Run;
-use crate::store::{Intent, Recalled, Tenure};
+use crate::provision::wanted::Wanted;
+use crate::store::{AccountOwner, Intent, NewAccountMark, Origin, Recalled, Tenure};
+
+/// How far the clocks of Anypoint and of this program may be apart, in milliseconds.
+const MAX_SKEW_MS: i64 = 5 * 60_000;
+/// How long lists may lack a new account, in milliseconds.
+const MAX_LAG_MS: i64 = 10 * 60_000;
+
+impl Intent {
+    /// The intent to create an account for `person`, now or as `before` says.
+    pub(super) fn to_create(person: &NewPerson, before: Option<&Self>, now_ms: i64) -> Self {
+        let mut new = NewAccountMark::of(&person.email, now_ms);
+        let same = before.filter(|before| before.names(&person.username));
+        if let Some(before) = same.and_then(|before| before.new.as_ref())
+            && before.email == new.email
+        {
+            new.since_ms = before.since_ms;
+        }
+        Self {
+            username: person.username.clone(),
+            new: Some(new),
+        }
+    }
+
+    /// The intent to enable a former account.
+    pub(super) fn to_enable(username: &str) -> Self {
+        Self {
+            username: username.to_owned(),
+            new: None,
+        }
+    }
+
+    pub(super) fn names(&self, username: &str) -> bool {
+        self.username.eq_ignore_ascii_case(username)
+    }
+
+    /// Whether this is the new account that was asked for.
+    pub(crate) fn made(&self, account: &Account) -> bool {
+        let Some(new) = &self.new else { return false };
+        let email = account.email.as_deref().map(NewAccountMark::email);
+        let is_older = |created_ms: i64| created_ms < new.since_ms.saturating_sub(MAX_SKEW_MS);
+        self.names(&account.username)
+            && email.as_deref() == Some(&new.email)
+            && !account.created_ms().is_some_and(is_older)
+    }
+
+    /// Whether the account may have been created for this intent although no list shows it yet.
+    pub(super) fn may_be_hidden(&self, username: &str, now_ms: i64) -> bool {
+        let new = self.new.as_ref().filter(|_| self.names(username));
+        new.is_some_and(|new| now_ms.saturating_sub(new.since_ms) < MAX_LAG_MS)
+    }
+}
+
+/// The user, as the owner of an account that was made for them and never linked.
+pub(crate) fn owner_by_intent(user: &OktaUserId) -> AccountOwner {
+    AccountOwner {
+        okta_user: user.clone(),
+        tenure: Tenure::Former,
+        origin: Some(Origin::Created),
+    }
+}
+
+impl Look<'_> {
+    /// The orphaned account of the user, if it has not the wanted username. That one is read as any account of that name.
+    pub(super) async fn orphan(
+        &self,
+        user: &OktaUserId,
+        wanted: &Wanted,
+        intent: Option<&Intent>,
+        linked: Option<&Account>,
+    ) -> Result<Option<Account>, Failure> {
+        let Some(intent) = intent else {
+            return Ok(None);
+        };
+        let has_wanted_name = match wanted {
+            Wanted::Excluded => return Ok(None),
+            Wanted::Nothing(_) => false,
+            Wanted::Account(person) => person
+                .username
+                .as_ref()
+                .is_ok_and(|name| intent.names(name)),
+        };
+        if has_wanted_name {
+            return Ok(None);
+        }
+        let ports = self.ports;
+        let found = ports
+            .anypoint
+            .account_named(&intent.username, self.deadline);
+        let found = found.await?.sure()?;
+        let is_linked = |account: &Account| linked.is_some_and(|linked| linked.id == account.id);
+        let Some(account) = found.filter(|account| !is_linked(account)) else {
+            return Ok(None);
+        };
+        let ids = std::slice::from_ref(&account.id);
+        let owner = ports.store.account_owners(ids).await?.remove(&account.id);
+        let is_orphaned = match owner {
+            Some(owner) => owner.okta_user == *user && owner.tenure == Tenure::Former,
+            None => intent.made(&account),
+        };
+        Ok(is_orphaned.then_some(account))
+    }
+}
 
 impl Run<'_> {
-    pub(super) async fn settle(
+    /// Takes over the intent of a version before 0.2.
+    pub(super) async fn take_over_old_intent(
         &mut self,
         user: &OktaUserId,
         recalled: &Recalled,
     ) -> Result<(), Failure> {
-        if let (None, Some(username)) = (&self.memory.intent, &recalled.old_intent) {
-            self.memory.intent = Some(Intent {
-                username: username.clone(),
-            });
-        }
-        let Some(intent) = self.memory.intent.clone() else {
+        let Some(username) = &recalled.old_intent else {
             return Ok(());
         };
-        if self.look.excludes_login_of(user).await? {
-            return Ok(());
-        }
-        let ports = self.ports();
-        let found = ports
-            .anypoint
-            .account_named(&intent.username, self.look.deadline)
-            .await?
-            .sure()?;
-        let linked = recalled.link.as_ref().map(|link| &link.anypoint_id);
-        if let Some(account) = found.filter(|account| Some(&account.id) != linked) {
-            let ids = std::slice::from_ref(&account.id);
-            let owner = ports.store.account_owners(ids).await?.remove(&account.id);
-            let is_orphaned = owner
-                .is_none_or(|owner| owner.okta_user == *user && owner.tenure == Tenure::Former);
-            if is_orphaned {
-                if account.is_enabled() {
-                    let disable = AccountChanges::disabled();
-                    let why = "a run that was cut off left the account without a link";
-                    self.progress
-                        .reasons
-                        .insert(update_name(&disable).to_owned(), why.to_owned());
-                    self.update(&account.id, &disable).await?;
-                }
-                self.memory.intent = None;
-                let memo = self.memory.to_memo();
-                ports
-                    .store
-                    .record_orphan(self.lease, user, &account.id, memo)
-                    .await?;
+        self.memory
+            .intent
+            .get_or_insert_with(|| Intent::to_enable(username));
+        self.write_memory().await?;
+        self.ports().store.forget_old_intent(user).await
+    }
+
+    /// Drops the intent when the look found no account that it led to, and none can follow.
+    pub(super) fn drop_idle_intent(&mut self, view: &UserView) {
+        let Some(intent) = &self.memory.intent else {
+            return;
+        };
+        let is_theirs = |owner: &AccountOwner| owner.okta_user == view.user;
+        let named = view.named.as_ref();
+        let is_needed = match &view.wanted {
+            Wanted::Excluded => true,
+            _ if view.orphan.is_some() => true,
+            _ if named.is_some_and(|named| named.owner.as_ref().is_some_and(is_theirs)) => true,
+            // The next attempt to create it writes the intent again.
+            Wanted::Account(person) => {
+                let username = person.username.as_ref();
+                named.is_none() && username.is_ok_and(|name| intent.names(name))
             }
+            Wanted::Nothing(_) => false,
+        };
+        if !is_needed {
+            self.drop_intent();
         }
-        // Nothing is left to find. The record's write includes the memory without the intent.
-        self.drop_intent();
-        if recalled.old_intent.is_some() {
-            ports.store.forget_old_intent(user).await?;
-        }
+    }
+
+    pub(super) async fn end_orphan(
+        &mut self,
+        user: &OktaUserId,
+        orphan: &Retire,
+    ) -> Result<(), Failure> {
+        self.retire(Some(orphan)).await?;
+        self.memory.intent = None;
+        let (store, memo) = (&self.ports().store, self.memory.to_memo());
+        store
+            .record_orphan(self.lease, user, &orphan.account, memo)
+            .await?;
+        self.keep_memory();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ASKED_MS: i64 = 1_790_000_000_000;
+
+    fn account(username: &str, email: &str, created_ms: Option<i64>) -> Account {
+        let at = created_ms.map(crate::clock::rfc3339);
+        serde_json::from_value(json!({
+            "id": "a1", "username": username, "email": email, "createdAt": at, "enabled": true}))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_an_account_as_it_was_asked_for_counts_as_made() {
+        let intent = Intent {
+            username: "ann".to_owned(),
+            new: Some(NewAccountMark::of("ann@acme.example", ASKED_MS)),
+        };
+        let (later, earlier) = (ASKED_MS + 1_000, ASKED_MS - 3_600_000);
+        for (username, email, created_ms, is_it) in [
+            ("ann", "ann@acme.example", Some(later), true),
+            ("Ann", "Ann@acme.example", None, true),
+            ("ann", "ann@acme.example", Some(ASKED_MS - 60_000), true),
+            ("ann", "ann@acme.example", Some(earlier), false),
+            ("ann", "other@acme.example", Some(later), false),
+            ("ann_old", "ann@acme.example", Some(later), false),
+        ] {
+            let account = account(username, email, created_ms);
+            assert_eq!(
+                intent.made(&account),
+                is_it,
+                "{username} {email} {created_ms:?}"
+            );
+        }
+        let enabling = Intent::to_enable("ann");
+        assert!(!enabling.made(&account("ann", "ann@acme.example", Some(later))));
     }
 }

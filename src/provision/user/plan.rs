@@ -104,6 +104,8 @@ pub struct UserPlan {
     pub account: AccountPlan,
     /// The account that the user loses.
     pub retire: Option<Retire>,
+    /// The orphaned account that ends.
+    pub(super) orphan: Option<Retire>,
     /// Teams that the user's account leaves.
     pub(crate) leave: Vec<TeamId>,
     /// Teams that the user's account joins.
@@ -113,6 +115,21 @@ pub struct UserPlan {
     pub(crate) refused: Option<Failure>,
     pub(super) why: &'static str,
 }
+
+/// Whether a look missed the linked account.
+#[derive(PartialEq, Eq)]
+enum Missed {
+    /// There is no link, or the account is there.
+    Nothing,
+    /// The account is gone.
+    Account,
+    /// It was not shown, and that is not believed yet.
+    InDoubt,
+}
+
+/// Why an orphaned account ends.
+const ORPHANED: &str =
+    "a run was cut off before it linked the account, and the user has another app username or none";
 
 /// Plans what brings one user in sync.
 ///
@@ -126,10 +143,21 @@ pub fn plan_user(
     evidence: &Evidence,
 ) -> Result<UserPlan, Failure> {
     let mut plan = UserPlan::default();
-    match &view.wanted {
-        Wanted::Nothing(reason) => plan.end(view, *reason, evidence),
-        Wanted::Excluded => {}
-        Wanted::Account(person) => plan.have_account(view, person, policy, evidence)?,
+    let planned = match &view.wanted {
+        Wanted::Nothing(reason) => {
+            plan.end(view, *reason, evidence);
+            Ok(())
+        }
+        Wanted::Excluded => Ok(()),
+        Wanted::Account(person) => plan.have_account(view, person, policy, evidence),
+    };
+    match (&view.orphan, planned) {
+        (None, planned) => planned?,
+        // The orphaned account ends, whether the user can have another one or not.
+        (Some(orphan), planned) => {
+            plan.refused = planned.err().or(plan.refused);
+            plan.orphan = Some(retire(orphan, &[], ORPHANED));
+        }
     }
     Ok(plan)
 }
@@ -155,7 +183,10 @@ pub(super) fn plan_with_old_account(
 impl UserPlan {
     /// Disables the linked account and removes it from the pushed teams, because no enabled account is wanted.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
-        let Some(account) = &view.linked else { return };
+        let Some(account) = &view.linked else {
+            self.miss_account(view, evidence);
+            return;
+        };
         let retire = retire(account, &view.linked_teams, reason.as_str());
         let unread = unread(&view.linked_teams);
         if retire.disable.is_none() && retire.leave.is_empty() && unread.is_none() {
@@ -196,6 +227,10 @@ impl UserPlan {
         }
         if is_renamed(view, username) {
             return Err(renamed());
+        }
+        // Otherwise the user would get a second account, and nobody would end the first one.
+        if self.miss_account(view, evidence) == Missed::InDoubt {
+            return Ok(());
         }
         let account = match &view.named {
             Some(named) => adopt(view, named, person, username, policy),
@@ -254,6 +289,18 @@ impl UserPlan {
         self.teams(view, &view.linked_teams, evidence);
         self.refused.get_or_insert(refused);
         Ok(())
+    }
+
+    /// Whether the linked account is missing, and known to be gone.
+    fn miss_account(&mut self, view: &UserView, evidence: &Evidence) -> Missed {
+        let link = view.link.as_ref().filter(|_| view.linked.is_none());
+        let Some(link) = link else {
+            return Missed::Nothing;
+        };
+        match self.believe(Finding::AccountGone(link.anypoint_id.clone()), evidence) {
+            true => Missed::Account,
+            false => Missed::InDoubt,
+        }
     }
 
     fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {

@@ -1,6 +1,6 @@
 //! A user's plan as steps, with reasons and in words.
 
-use super::plan::{AccountPlan, UserPlan};
+use super::plan::{AccountPlan, Retire, UserPlan};
 use super::view::WantedTeam;
 use crate::anypoint::AccountChanges;
 use crate::ids::{AccountId, TeamId};
@@ -12,6 +12,15 @@ impl UserPlan {
     /// The steps of the plan, in the order in which the run applies them.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
+        if let Some(Retire {
+            account,
+            disable: Some(changes),
+            reason,
+            ..
+        }) = &self.orphan
+        {
+            steps.extend(update_step(account, changes, reason));
+        }
         let is_theirs = "the account belongs to the user now";
         let link = match &self.account {
             AccountPlan::Nothing => None,

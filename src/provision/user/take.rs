@@ -18,7 +18,7 @@ use crate::ledger::{Lease, SUBJECT_WAIT};
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
-use crate::store::{AccountOwner, Memory, Tenure};
+use crate::store::{AccountOwner, Intent, Memory, Tenure};
 
 /// Another user's account that is free, and about which the plan knows what it was under the lease on that user. Only
 /// [`Run::confirm`] makes one.
@@ -55,13 +55,14 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let enables = adoption.changes.enabled == Some(true);
         if enables && adoption.was_theirs == FormerOwner::ThisUser {
-            self.intend(&adoption.link.username).await?;
+            self.intend(Intent::to_enable(&adoption.link.username))
+                .await?;
         }
         self.update(&adoption.link.anypoint_id, &adoption.changes)
             .await?;
+        self.retire(retire).await?;
         self.mail_reset(&adoption.link.username, adoption.mail)
-            .await?;
-        self.retire(retire).await
+            .await
     }
 
     /// Two users can each want the other's account. Only the run of the smaller id waits, so no two runs wait for each

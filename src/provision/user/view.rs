@@ -116,6 +116,8 @@ pub struct UserView {
     pub linked_teams: Vec<FoundTeam>,
     /// The account of the wanted username.
     pub named: Option<NamedAccount>,
+    /// The account that an earlier run was about to give the user under another username.
+    pub orphan: Option<Account>,
     /// The groups that the user is in.
     pub groups: GroupsSeen,
     /// The teams that the user is to be in.

@@ -47,7 +47,7 @@ use crate::provision::{
     note_linked_users,
 };
 use crate::settings::Mode;
-use crate::store::Memory;
+use crate::store::{Intent, Memory};
 
 use plan::{Plan, PlannedSubject};
 use reader::SideReader;
@@ -218,7 +218,7 @@ impl Scheduler {
         &self,
         users: &[OktaUserId],
         deadline: Deadline,
-    ) -> Result<HashMap<OktaUserId, String>, Failure> {
+    ) -> Result<HashMap<OktaUserId, Intent>, Failure> {
         let reader = SideReader::new(self, deadline);
         let mut reads = Vec::new();
         for user in users {
@@ -227,16 +227,12 @@ impl Scheduler {
         Ok(try_join_all(reads).await?.into_iter().flatten().collect())
     }
 
-    /// The user with the username of their intent, if there is one.
-    async fn intent(&self, user: &OktaUserId) -> Result<Option<(OktaUserId, String)>, Failure> {
+    /// The user with their intent, if there is one.
+    async fn intent(&self, user: &OktaUserId) -> Result<Option<(OktaUserId, Intent)>, Failure> {
         let subject = Subject::User(user.clone()).to_string();
         let memo = self.ports.ledger.memo(&subject).await?;
         let memory = Memory::from_text(memo.as_deref(), self.clock().now_ms());
-        let username = match memory.intent {
-            Some(intent) => Some(intent.username),
-            None => self.store().recall_user(user).await?.old_intent,
-        };
-        Ok(username.map(|username| (user.clone(), username)))
+        Ok(memory.intent.map(|intent| (user.clone(), intent)))
     }
 
     fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {

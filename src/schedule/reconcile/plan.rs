@@ -13,6 +13,7 @@ use crate::provision::{
     plan_team, plan_user, team_unread, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
+use crate::store::Intent;
 
 /// The plan of a reconcile for all subjects.
 #[derive(Default)]
@@ -74,9 +75,9 @@ impl PlannedSubject {
 }
 
 impl World<'_> {
-    /// Plans all users and groups. `intended` has the usernames of the intents that were read. Users who need
+    /// Plans all users and groups. `intended` has the intents that were read. Users who need
     /// theirs end up in [`Plan::doubtful`].
-    pub(super) fn plan(&self, intended: &HashMap<OktaUserId, String>) -> Plan {
+    pub(super) fn plan(&self, intended: &HashMap<OktaUserId, Intent>) -> Plan {
         let mut plan = Plan {
             problems: self.conflicting_links(),
             excluded: self.excluded(),
@@ -98,7 +99,7 @@ impl World<'_> {
                 plan.problems.push(Problem::of(subject, &failure));
             }
             let planned = wanted.clone().and_then(|wanted| {
-                let intended = intended.get(*user).map(String::as_str);
+                let intended = intended.get(*user);
                 plan_user(
                     &self.user_view(user, wanted, intended),
                     self.policy,
@@ -125,7 +126,7 @@ impl World<'_> {
         &self,
         user: &OktaUserId,
         failure: &Failure,
-        intended: &HashMap<OktaUserId, String>,
+        intended: &HashMap<OktaUserId, Intent>,
         plan: &mut Plan,
     ) {
         if self.named(user).is_some() && !intended.contains_key(user) {

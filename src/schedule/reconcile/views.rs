@@ -12,9 +12,9 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::{
     FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
     NamedAccount, Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted, WantedMembers,
-    WantedTeam, freed_from,
+    WantedTeam, freed_from, owner_by_intent,
 };
-use crate::store::{AccountOwner, Origin, TeamLink, Tenure};
+use crate::store::{AccountOwner, Intent, Origin, TeamLink, Tenure};
 
 impl<'a> World<'a> {
     /// What a look at a user would see.
@@ -22,7 +22,7 @@ impl<'a> World<'a> {
         &self,
         user: &'a OktaUserId,
         wanted: Wanted,
-        intended: Option<&str>,
+        intended: Option<&Intent>,
     ) -> UserView {
         let groups: HashSet<OktaGroupId> = self
             .groups_of
@@ -70,11 +70,15 @@ impl<'a> World<'a> {
                         .as_ref()
                         .filter(|owner| owner.tenure == Tenure::Current && owner.okta_user != *user)
                         .and_then(|owner| self.freed_from(&owner.okta_user, account)),
-                    owner: owner.or_else(|| self.intended_owner(user, account, intended)),
+                    owner: owner.or_else(|| {
+                        let intended = intended.filter(|intent| intent.made(account));
+                        intended.map(|_| owner_by_intent(user))
+                    }),
                     teams: found(&account.id),
                     listed: Vec::new(),
                 }
             }),
+            orphan: None,
             groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()
@@ -123,21 +127,6 @@ impl<'a> World<'a> {
                 .filter(|owner| owner.tenure == Tenure::Former)
                 .cloned(),
         }
-    }
-
-    /// The user, if a run that died was about to create this account for them.
-    fn intended_owner(
-        &self,
-        user: &OktaUserId,
-        account: &Account,
-        intended: Option<&str>,
-    ) -> Option<AccountOwner> {
-        let is_it = intended.is_some_and(|name| name.eq_ignore_ascii_case(&account.username));
-        is_it.then(|| AccountOwner {
-            okta_user: user.clone(),
-            tenure: Tenure::Former,
-            origin: Some(Origin::Created),
-        })
     }
 
     /// What a look at a pushed group would see. `team` is its team, or the one that it adopts. `None`: a new one.

@@ -169,7 +169,7 @@ async fn an_account_whose_create_answer_was_lost_is_found_again() {
 
 /// Leaves what a cut-off run leaves: an intent and an orphaned account.
 pub(super) async fn leave_orphan(world: &World, user: &str, username: &str) {
-    crate::world::intend(&world.table, user, username).await;
+    crate::world::intend_new(&world.table, user, username, "ann@acme.example").await;
     let mut anypoint = world.anypoint();
     let made = anypoint.add_user(username, "Left", "Behind", "ann@acme.example");
     made.unwrap();

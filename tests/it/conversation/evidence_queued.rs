@@ -13,7 +13,7 @@ use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::simulator::okta::{EVERYONE, LogEvent, OktaWorld, Refusal};
 use okta_anypoint::worker::Verdict;
 
-use super::evidence::{APP_GROUP, APP_USER, GROUPS_OF_USER, USER, denied, lie, truth};
+use super::evidence::{APP_GROUP, APP_USER, GROUP, GROUPS_OF_USER, USER, denied, lie, truth};
 use super::queued::{CONFIRM, Queued, SLACK, start};
 use crate::world::APP;
 
@@ -226,6 +226,20 @@ async fn a_look_by_an_operator_counts_as_announced() {
             Reason::Delivery => assert!(matches!(verdicts[0], Verdict::Wait { .. })),
         }
     }
+}
+
+/// `push` announces what the look finds, but does not choose between two answers.
+#[tokio::test]
+async fn a_look_by_an_operator_ends_no_group_that_okta_shows_elsewhere() {
+    let (queued, devs, _) = start().await;
+    lie(&queued.world, denied(GROUP, &devs));
+    let group = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+    let push = Change::found(group, SystemClock.now_ms());
+    let verdicts = queued
+        .work(std::slice::from_ref(&push), Reason::Replay)
+        .await;
+    assert_ne!(verdicts, [Verdict::Settled]);
+    queued.has_team();
 }
 
 /// The ways in which a list of ann's groups is incomplete and lacks "Devs".

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::Method;
 use okta_anypoint::ledger::Conclusion;
 use okta_anypoint::provision::Adopt;
-use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::simulator::fault::{Absence, Fault, FaultKind};
 
 use super::conflicts::refusal;
-use super::meanwhile::{LONG, account_by_hand, done, meanwhile, policy};
+use super::meanwhile::{LONG, MAIL, USERS, account_by_hand, done, meanwhile, policy};
 use crate::world::{APP, World, intend, intent, lease};
 
 /// The wanted username is refused. The worker disables the account that a dead run was about to enable under an
@@ -75,6 +75,102 @@ async fn an_intent_for_another_name_claims_no_account() {
     let text = refusal(&world, &assigned[0]).await;
     assert!(text.contains("ADOPT=never"), "{text}");
     assert_eq!(world.user_link(&ann).await, None);
+}
+
+/// The create fails, and then an account of somebody else has the username.
+#[tokio::test]
+async fn an_account_of_somebody_else_is_not_taken_for_the_intended_one() {
+    for is_assigned in [true, false] {
+        let world = World::with(policy(Adopt::Never)).await;
+        let ann = world.user("ann");
+        let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+        let down = Fault::status(USERS, 503, "{}").on(Method::POST);
+        let down = world.anypoint.traffic().inject(down);
+        assert_eq!(world.deliver(&assigned).await, 503);
+        world.anypoint.traffic().remove_fault(down);
+        let made = world
+            .anypoint()
+            .add_user("ann", "An", "Other", "other@acme.example");
+        made.unwrap();
+        if is_assigned {
+            world.look_again(&ann).await;
+        } else {
+            world.when(|okta| okta.unassign(APP, &ann)).await;
+        }
+        assert_eq!(world.account("ann"), "An Other - enabled");
+        assert_eq!(world.user_link(&ann).await, None);
+        assert_eq!(world.anypoint().mails.len(), 0);
+        assert_eq!(intent(&world.table, &ann).await, None);
+    }
+}
+
+/// The account works without the mail.
+#[tokio::test]
+async fn a_failed_mail_delays_neither_the_link_nor_the_teams() {
+    for status in [404, 500, 503] {
+        let world = World::new().await;
+        let devs = world.pushed_group("Devs").await;
+        let ann = world.user("ann");
+        let assigned = world.okta_does(|okta| okta.add_member(&devs, &ann));
+        let fails = Fault::status(MAIL, status, "{}").on(Method::POST);
+        let fails = world.anypoint.traffic().inject(fails);
+        world.deliver(&assigned).await;
+        assert!(world.user_link(&ann).await.is_some(), "{status}");
+        assert_eq!(world.team("Devs"), "ann");
+        world.anypoint.traffic().remove_fault(fails);
+        world.forget_traffic();
+        world.look_again(&ann).await;
+        assert_eq!(world.anypoint().mails.len(), 1);
+        assert_eq!(world.writes().len(), 1, "{:?}", world.writes());
+    }
+}
+
+/// Anypoint does not let the old account be disabled, so the new one cannot be linked yet.
+#[tokio::test]
+async fn an_old_account_that_stays_leaves_the_new_one_alone() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let old = world.account_id("ann");
+    let stuck = Fault::status(&format!("/users/{old}"), 500, "{}").on(Method::PUT);
+    let stuck = world.anypoint.traffic().inject(stuck);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    for _ in 0..3 {
+        assert_eq!(world.deliver(&[world.hint(&ann)]).await, 503);
+    }
+    let new = world.account_id("ann_new");
+    let writes = world.writes();
+    assert!(!writes.iter().any(|call| call.contains(&new)), "{writes:?}");
+    assert_eq!(world.anypoint().mails.len(), 1);
+    world.anypoint.traffic().remove_fault(stuck);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    assert_eq!(world.anypoint().mails.len(), 2);
+}
+
+/// Once neither the account nor the list shows the linked account. It is there again for the second read.
+#[tokio::test]
+async fn a_linked_account_that_is_missing_once_is_neither_replaced_nor_forgotten() {
+    for is_renamed in [true, false] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let old = world.account_id("ann");
+        let hidden = [
+            Fault::not_found(&format!("/users/{old}"), Absence::Service).once(),
+            Fault::not_found(&format!("/users/{old}/teams"), Absence::Service).once(),
+            Fault::new(USERS, FaultKind::Lacks(vec![old.clone()])).once(),
+        ];
+        for fault in hidden {
+            world.anypoint.traffic().inject(fault);
+        }
+        if is_renamed {
+            world.rename(&ann, "ann_new").await;
+            assert_eq!(world.account("ann_new"), "ann Example - enabled");
+        } else {
+            world.when(|okta| okta.unassign(APP, &ann)).await;
+        }
+        assert_eq!(world.account("ann"), "ann Example - disabled");
+    }
 }
 
 /// The team is deleted, and deleted again as soon as the worker creates it.

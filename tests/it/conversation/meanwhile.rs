@@ -18,7 +18,7 @@ use super::conflicts::refusal;
 use crate::world::{APP, World, intend};
 
 /// The request for a password reset mail.
-const MAIL: &str = "/recover/password";
+pub const MAIL: &str = "/recover/password";
 /// The search for an account, and the request for a new one.
 pub const USERS: &str = "/users";
 /// The length of the lease of a run that still works.

@@ -130,23 +130,20 @@ async fn a_create_is_not_retried_when_the_requested_pause_leaves_no_time() {
     assert_eq!(tries, 1);
 }
 
-/// The worker settles the intent of a dead run before the look, even if the look then fails.
+/// The user can have no account under the new username.
 #[tokio::test]
-async fn the_intent_of_a_dead_run_is_settled_before_the_look() {
+async fn an_orphaned_account_ends_although_the_wanted_username_is_refused() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
     leave_orphan(&world, &ann, "ann").await;
     world.okta_does(|okta| okta.set_app_username(APP, &ann, "in valid"));
-    let down = Fault::status(&format!("/users/{ann}/groups"), 503, "{}");
-    let down = world.okta.traffic().inject(down);
     let hint = [world.hint(&ann)];
-    assert_eq!(world.deliver(&hint).await, 503);
+    assert_eq!(world.deliver(&hint).await, 204);
     assert_eq!(world.account("ann"), "Left Behind - disabled");
     assert_eq!(world.writes().len(), 1);
-    world.okta.traffic().remove_fault(down);
-    assert_eq!(world.deliver(&hint).await, 204);
-    assert_eq!(world.writes().len(), 1);
+    let record = world.record(&hint[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("username_invalid"));
 }
 
 /// Also if the team has to be created first.

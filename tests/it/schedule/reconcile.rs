@@ -238,7 +238,7 @@ async fn an_orphaned_account_is_found_by_its_intent() {
     let refused = stage.run(Task::Reconcile).await;
     assert_eq!(refused.problems.len(), 1);
     let id = OktaUserId::parse(&ann).unwrap();
-    crate::world::intend(&stage.table, id.as_str(), "ann").await;
+    crate::world::intend_new(&stage.table, id.as_str(), "ann", "typo@acme.example").await;
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Created);

@@ -27,6 +27,7 @@ fn intending(username: &str) -> Memory {
     Memory {
         intent: Some(Intent {
             username: username.to_owned(),
+            new: None,
         }),
         ..Memory::default()
     }

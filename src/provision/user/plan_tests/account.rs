@@ -114,7 +114,8 @@ fn a_user_with_a_refused_username_keeps_the_old_account() {
             ["enable_account a1 enabled", "leave_team t1", "join_team t2"]
         );
         view.linked = None;
-        assert!(plan_user(&view, &Policy::default(), &first_look()).is_err());
+        let evidence = Evidence::first_look();
+        assert!(plan_user(&view, &Policy::default(), &evidence).is_err());
     }
 }
 

@@ -53,6 +53,7 @@ fn view(wanted: Wanted) -> UserView {
         linked: None,
         linked_teams: Vec::new(),
         named: None,
+        orphan: None,
         groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
     }
