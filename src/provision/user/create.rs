@@ -9,6 +9,7 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
 use super::plan::NewPerson;
+use super::steps::why;
 use crate::anypoint::NewAccount;
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;
@@ -41,11 +42,12 @@ impl Run<'_> {
         &mut self,
         person: &NewPerson,
         mail: ResetEmail,
+        why: &'static str,
     ) -> Result<Option<UserLink>, Failure> {
         self.intend(&person.username).await?;
         let (mut unsure, mut refused, mut conflicts) = (0, 0, 0);
         let account = loop {
-            match self.attempt(person).await? {
+            match self.attempt(person, why).await? {
                 Attempt::Created(account) => break account,
                 Attempt::TooMany(failure) => {
                     refused += 1;
@@ -94,16 +96,17 @@ impl Run<'_> {
                 }
             }
         };
-        self.progress
-            .end_as(Applied::on(action::CREATE_ACCOUNT, &account));
-        self.mail_reset(&person.username, mail).await?;
-        Ok(Some(UserLink {
+        self.progress.end_made(&account);
+        let link = UserLink {
             anypoint_id: account,
             username: person.username.clone(),
             origin: Origin::Created,
             agreed: None,
             reset_mail: ResetMail::Settled,
-        }))
+        };
+        self.mail_reset((&link).into(), mail, why::NEW_PASSWORD)
+            .await?;
+        Ok(Some(link))
     }
 
     /// Waits before the next attempt. Fails if there were enough attempts or there is no time for another.
@@ -116,7 +119,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn attempt(&mut self, person: &NewPerson) -> Result<Attempt, Failure> {
+    async fn attempt(&mut self, person: &NewPerson, why: &'static str) -> Result<Attempt, Failure> {
         let new = NewAccount {
             username: person.username.clone(),
             first_name: person.first_name.clone(),
@@ -130,7 +133,8 @@ impl Run<'_> {
         // An earlier attempt without an answer may have succeeded.
         let was_tried = self.progress.is_under_way();
         if !was_tried {
-            self.progress.begin(Applied::plain(action::CREATE_ACCOUNT));
+            let what = Applied::plain(action::CREATE_ACCOUNT, why);
+            self.progress.begin(what.of_account(&person.username));
         }
         let created = anypoint.create_account(&new, self.look.deadline).await;
         let status = created.as_ref().err().and_then(CallError::status);

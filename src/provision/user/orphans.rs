@@ -4,7 +4,6 @@
 //! account, the account is orphaned: no look would find it. The next run disables it and records it as a former
 //! account of the user. The look that follows finds it by its name, and adopts it if the user still wants it.
 
-use super::steps::update_name;
 use crate::anypoint::AccountChanges;
 use crate::failure::Failure;
 use crate::ids::OktaUserId;
@@ -44,10 +43,7 @@ impl Run<'_> {
                 if account.is_enabled() {
                     let disable = AccountChanges::disabled();
                     let why = "a run that was cut off left the account without a link";
-                    self.progress
-                        .reasons
-                        .insert(update_name(&disable).to_owned(), why.to_owned());
-                    self.update(&account.id, &disable).await?;
+                    self.update((&account).into(), &disable, why).await?;
                 }
                 self.memory.intent = None;
                 let memo = self.memory.to_memo();
