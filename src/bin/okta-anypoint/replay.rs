@@ -22,7 +22,8 @@ use crate::{names, table};
 
 /// Replay events in any state: failed for good, failed for now, or done.
 ///
-/// An event that another run works on just now is left to it.
+/// An event that another run works on just now is left to it. Under CHANGES=report the command refuses an event that
+/// failed or is held.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["uuids", "failed"])))]
 #[command(after_long_help = "\
@@ -307,6 +308,7 @@ pub async fn work(
     console: &Console,
 ) -> Result<Exit> {
     operator.refuse_while_paused().await?;
+    operator.refuse_to_settle_by_dry_run(&changes).await?;
     // An excluded subject counts as a problem: the operator asked for it.
     let mut results = leave_alone(operator, &mut changes, console).await?;
     let mut problems = results.len();

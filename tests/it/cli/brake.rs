@@ -48,6 +48,37 @@ async fn held_changes_are_listed_and_approved() {
         .says("the brake holds nothing");
 }
 
+#[tokio::test]
+async fn a_dry_run_settles_neither_held_changes_nor_failures() {
+    let (desk, user) = with_brake().await;
+    let refused = desk.assigned("kim", "not a username");
+    desk.on_file(&["push", &refused]).await.expect(1);
+    let open = async || {
+        let held = desk.on_file(&["held", "--json"]).await.json()["held"].clone();
+        let failed = desk.on_file(&["events", "--failed", "--json"]).await.json();
+        (held, failed)
+    };
+    let before = open().await;
+    let uuid = before.0[0]["id"].as_str().unwrap();
+    let file = desk.data.to_str().unwrap();
+    for command in [
+        &["approve", &*user][..],
+        &["approve", "--all"],
+        &["replay", uuid],
+        &["replay", "--failed"],
+    ] {
+        let command = [command, &["--data", file]].concat();
+        let told = desk.run_with(&[("CHANGES", "report")], &command).await;
+        told.expect(1)
+            .says("CHANGES=report")
+            .says("okta-anypoint explain");
+        assert_eq!(open().await, before, "{command:?}");
+    }
+    desk.on_file(&["replay", uuid]).await.expect(1).says("held");
+    desk.on_file(&["approve", "--all"]).await.expect(0);
+    assert!(!desk.is_enabled("lin_example"));
+}
+
 /// The record is as before, so it is not the brake that holds it now.
 #[tokio::test]
 async fn an_approval_says_that_another_run_has_the_lease() {
