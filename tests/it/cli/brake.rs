@@ -25,6 +25,14 @@ async fn held_changes_are_listed_and_approved() {
     let listed = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(listed["held"][0]["subject"], format!("user#{user}"));
     assert_eq!(listed["held"][0]["status"], "held");
+    // A second change of the same user is no second decision.
+    desk.on_file(&["push", &user]).await.expect(1);
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["held"], 1);
+    desk.on_file(&["status"])
+        .await
+        .expect(0)
+        .says("1 user or group held by the brake");
     desk.on_file(&["held"])
         .await
         .expect(0)
