@@ -452,6 +452,23 @@ async fn the_doctor_checks_the_table_and_the_queue() {
     assert!(open.contains("username_invalid (1)"), "{open}");
 }
 
+/// A database is its owner's only, also one that begins as an empty file.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_empty_file_that_becomes_the_database_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let empty = desk.data.with_extension("empty");
+    std::fs::write(&empty, "").unwrap();
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&empty, open).unwrap();
+    let path = empty.to_str().unwrap();
+    desk.run(&["push", &user, "--data", path]).await.expect(0);
+    let mode = std::fs::metadata(&empty).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
 /// Others can read a copy that was put in place by hand, and the files that SQLite creates beside it.
 #[cfg(unix)]
 #[tokio::test]
