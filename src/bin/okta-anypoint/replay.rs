@@ -92,10 +92,13 @@ fn causes() -> PossibleValuesParser {
     PossibleValuesParser::new(known.chain([UNKNOWN_CAUSE]))
 }
 
-/// The records of events that a person named.
+/// The records of events that a person named, each once.
 async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for uuid in uuids {
+        if records.iter().any(|record| record.id == *uuid) {
+            continue;
+        }
         let record = ledger.record(uuid).await?;
         records.push(record.ok_or_else(|| {
             Usage(format!(
@@ -113,12 +116,12 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Exit> {
     for record in recorded(&*ledger, &args.uuids).await? {
         let uuid = &record.id;
         if !record.status.is_open() {
-            problems.push(format!("{uuid}  has not failed and is not held"));
+            problems.push(format!("{uuid} has not failed and is not held"));
             continue;
         }
         let Leased::Ours(lease) = ledger.lease(&record.subject, table::LOOK_TIME).await? else {
             problems.push(format!(
-                "{uuid}  another run works on {}; try again",
+                "{uuid} stays: another run works on {}; try again",
                 record.subject
             ));
             continue;
