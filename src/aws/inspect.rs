@@ -19,8 +19,6 @@ pub struct TableFacts {
 /// An SQS queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueFacts {
-    /// Whether it keeps order.
-    pub fifo: bool,
     /// Whether messages that keep failing become dead letters.
     pub has_dead_letters: bool,
 }
@@ -101,7 +99,6 @@ pub async fn queue(client: &aws_sdk_sqs::Client, url: &str) -> Result<QueueFacts
             .cloned()
     };
     Ok(QueueFacts {
-        fifo: attribute(QueueAttributeName::FifoQueue).as_deref() == Some("true"),
         has_dead_letters: attribute(QueueAttributeName::RedrivePolicy).is_some(),
     })
 }

@@ -75,6 +75,11 @@ pub struct NewUser {
     pub last_name: String,
 }
 
+/// A text inside the quotation marks of a filter.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
 impl Okta {
     /// Reads a user by id; `None` when there is none.
     pub async fn user(
@@ -96,7 +101,18 @@ impl Okta {
         if login.trim().is_empty() {
             return Ok(None);
         }
-        self.read(&self.user_call(login), deadline).await
+        if !login.contains('/') {
+            return self.read(&self.user_call(login), deadline).await;
+        }
+        // Okta reads a login with a slash by no address, only by its id ("Retrieve a user").
+        let filter = format!("profile.login eq \"{}\"", escaped(login));
+        let query = [("filter", filter.as_str()), ("limit", "2")];
+        let call = self.get("find the user by login", &["users"]);
+        let found = self
+            .read_list(call.query(&query), deadline)
+            .await?
+            .whole()?;
+        Ok(found.into_iter().next())
     }
 
     /// The users with that primary e-mail address.
@@ -105,8 +121,7 @@ impl Okta {
         email: &str,
         deadline: Deadline,
     ) -> Result<Vec<User>, CallError> {
-        let escaped = email.replace('\\', "\\\\").replace('"', "\\\"");
-        let filter = format!("profile.email eq \"{escaped}\"");
+        let filter = format!("profile.email eq \"{}\"", escaped(email));
         let query = [("filter", filter.as_str()), ("limit", "200")];
         let call = self.get("find users by e-mail address", &["users"]);
         let call = call.query(&query);

@@ -1,10 +1,8 @@
 //! What a run has done so far. The run fills it in as it goes, so it is right however the run ends.
 
-use std::collections::HashMap;
-
 use http::StatusCode;
 
-use super::step::{Applied, Step};
+use super::step::Applied;
 use crate::failure::Failure;
 use crate::http::CallError;
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
@@ -36,10 +34,6 @@ pub(crate) struct Progress {
     pub(crate) memory: Option<Memory>,
     /// How the changes end if nothing fails. `None`: they are done.
     pub(crate) end: Option<EndState>,
-    /// The app username of the account that the run is about.
-    pub(crate) username: Option<String>,
-    /// Why steps were taken, by action.
-    pub(crate) reasons: HashMap<String, String>,
 }
 
 impl Progress {
@@ -69,23 +63,15 @@ impl Progress {
         self.under_way = None;
     }
 
-    /// The write that began last was done, as `done` says.
-    pub(super) fn end_as(&mut self, done: Applied) {
-        self.under_way = None;
-        self.applied.push(done);
+    /// The write that began last was done, and made the object of this id.
+    pub(super) fn end_made(&mut self, id: impl ToString) {
+        let made = self.under_way.take().map(|what| what.with_id(id));
+        self.applied.extend(made);
     }
 
     /// Writes whose answers did not arrive, so they may have been done.
     pub(crate) fn in_doubt(&self) -> impl Iterator<Item = &Applied> {
         self.unconfirmed.iter().chain(&self.under_way)
-    }
-
-    /// Remembers why the steps of a plan follow.
-    pub(super) fn because_of(&mut self, steps: &[Step]) {
-        let reasons = steps
-            .iter()
-            .map(|step| (step.action.to_string(), step.reason.to_string()));
-        self.reasons.extend(reasons);
     }
 
     pub(super) fn follow(&mut self, next: FollowUp) {

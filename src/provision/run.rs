@@ -94,9 +94,8 @@ impl<'a> Run<'a> {
         interrupted.iter().for_each(AuditEntry::log);
         let why = format!("a run of {} needed it", self.lease.subject());
         let done = done.iter().map(|applied| AuditEntry {
-            id: applied.id.clone(),
             why: Some(why.clone()),
-            ..AuditEntry::new(&lease, applied.action, now_ms)
+            ..applied.entry(&lease, now_ms)
         });
         let conclusion = Conclusion::auditing(interrupted.into_iter().chain(done).collect());
         ports.ledger.conclude(lease, conclusion).await?;
@@ -150,7 +149,6 @@ impl<'a> Run<'a> {
         steps: &[Step],
         people: &[String],
     ) -> Result<bool, Failure> {
-        self.progress.because_of(steps);
         let why = Box::pin(self.brake.holds(self.ports(), people)).await?;
         let Some(why) = why else { return Ok(false) };
         self.progress.end = Some(EndState::Held {

@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::anypoint::Account;
 use crate::ids::AccountId;
+use crate::ledger::{AuditEntry, Lease};
+use crate::store::UserLink;
 
 /// One thing that is, or would be, done, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,32 +92,60 @@ impl fmt::Display for Step {
     }
 }
 
-/// One thing that was done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// One thing that was done, with its own reason: a run can do two things of one name for two reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) action: &'static str,
+    why: Cow<'static, str>,
     /// The team or account, where one is meant.
     pub(crate) id: Option<String>,
+    /// The account's username, if it is about one user's account.
+    username: Option<String>,
+    /// What the link named before, where that is not nothing.
+    linked_before: Option<String>,
     /// The names of changed attributes.
-    pub(crate) fields: Vec<&'static str>,
+    fields: Vec<&'static str>,
     /// The people, if the change is about several.
-    pub(crate) people: Vec<AccountId>,
+    people: Vec<AccountId>,
 }
 
 impl Applied {
-    pub(crate) fn on(action: &'static str, id: impl ToString) -> Self {
+    pub(crate) fn on(
+        action: &'static str,
+        id: impl ToString,
+        why: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::plain(action, why).with_id(id)
+    }
+
+    pub(crate) fn plain(action: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
         Self {
             action,
-            id: Some(id.to_string()),
-            ..Self::default()
+            why: why.into(),
+            id: None,
+            username: None,
+            linked_before: None,
+            fields: Vec::new(),
+            people: Vec::new(),
         }
     }
 
-    pub(crate) fn plain(action: &'static str) -> Self {
-        Self {
-            action,
-            ..Self::default()
-        }
+    /// The same change, whose object is known now.
+    pub(crate) fn with_id(mut self, id: impl ToString) -> Self {
+        self.id = Some(id.to_string());
+        self
+    }
+
+    /// The same change, for the account of that username.
+    pub(crate) fn of_account(mut self, username: &str) -> Self {
+        self.username = Some(username.to_owned());
+        self
+    }
+
+    /// The same change of a link that named this account or team before.
+    pub(crate) fn instead_of(mut self, id: Option<impl ToString>) -> Self {
+        self.linked_before = id.map(|id| id.to_string());
+        self
     }
 
     /// The same change, of these attributes.
@@ -127,6 +158,73 @@ impl Applied {
     pub(crate) fn about(mut self, people: &[AccountId]) -> Self {
         self.people = people.to_vec();
         self
+    }
+
+    /// Its entry in the audit trail of the lease's subject.
+    pub(crate) fn entry(&self, lease: &Lease, now_ms: i64) -> AuditEntry {
+        let (before, after) = states(self.action).unzip();
+        let before = match &self.linked_before {
+            Some(before) if self.id.as_ref() == Some(before) => Some("linked".to_owned()),
+            Some(before) => Some(format!("linked to {before}")),
+            None => before.map(str::to_owned),
+        };
+        let people = &self.people;
+        AuditEntry {
+            id: self.id.clone(),
+            username: self.username.clone(),
+            before,
+            after: after.map(str::to_owned),
+            fields: self.fields.iter().map(ToString::to_string).collect(),
+            count: (!people.is_empty()).then_some(people.len()),
+            ids: people
+                .iter()
+                .take(AuditEntry::MAX_IDS)
+                .map(ToString::to_string)
+                .collect(),
+            why: Some(self.why.to_string()),
+            ..AuditEntry::new(lease, self.action, now_ms)
+        }
+    }
+}
+
+/// The states before and after an action, as far as its name decides them.
+fn states(name: &str) -> Option<(&'static str, &'static str)> {
+    Some(match name {
+        action::CREATE_ACCOUNT => ("no account", "enabled"),
+        action::ENABLE_ACCOUNT => ("disabled", "enabled"),
+        action::DISABLE_ACCOUNT => ("enabled", "disabled"),
+        action::LINK | action::LINK_TEAM | action::ADOPT_TEAM => ("not linked", "linked"),
+        action::UNLINK | action::UNLINK_TEAM => ("linked", "not linked"),
+        action::JOIN_TEAM | action::ADD_MEMBERS => ("not a member", "member"),
+        action::LEAVE_TEAM | action::REMOVE_MEMBERS => ("member", "not a member"),
+        action::CREATE_TEAM => ("no team", "linked"),
+        action::DELETE_TEAM => ("linked", "no team"),
+        _ => return None,
+    })
+}
+
+/// An account at Anypoint, by both its names.
+#[derive(Clone, Copy)]
+pub(crate) struct AccountRef<'a> {
+    pub(crate) id: &'a AccountId,
+    pub(crate) username: &'a str,
+}
+
+impl<'a> From<&'a Account> for AccountRef<'a> {
+    fn from(account: &'a Account) -> Self {
+        Self {
+            id: &account.id,
+            username: &account.username,
+        }
+    }
+}
+
+impl<'a> From<&'a UserLink> for AccountRef<'a> {
+    fn from(link: &'a UserLink) -> Self {
+        Self {
+            id: &link.anypoint_id,
+            username: &link.username,
+        }
     }
 }
 

@@ -21,12 +21,14 @@ pub(super) const AUTH_HEADER: &str = "the name of a header that HTTP and gateway
 
 pub(super) const QUEUE_URL: &str = "the address of an SQS FIFO queue, `https://sqs.…/NAME.fifo`";
 
-/// An address as SQS gives it: SQS's own, or that of a server in its place.
+/// An address as SQS gives it: SQS's own, or that of a server in its place. The name of a FIFO queue ends in `.fifo`, and
+/// no other queue's does.
 pub(super) fn queue_url(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
     let is_in_one_piece = !text.contains(char::is_whitespace);
-    (is_web && is_in_one_piece).then(|| text.to_owned())
+    let is_fifo = url.path().ends_with(".fifo");
+    (is_web && is_in_one_piece && is_fifo).then(|| text.to_owned())
 }
 
 /// Whether an address is on this machine; `*.localhost` is by RFC 6761, 6.3.

@@ -209,6 +209,8 @@ fn the_address_of_a_queue_is_an_address() {
         ),
         ("http://127.0.0.1:9324/000000000000/changes.fifo", true),
         ("", true),
+        ("http://127.0.0.1:9324/000000000000/changes", false),
+        ("https://sqs.example/1/changes.fifo/", false),
         ("changes.fifo", false),
         ("arn:aws:sqs:eu-central-1:123456789012:changes.fifo", false),
         (

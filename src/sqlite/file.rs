@@ -47,7 +47,8 @@ pub(super) enum Rights {
     Read,
 }
 
-/// Creates an empty file that only its owner can read, if there is no file with this name.
+/// Creates an empty file that only its owner can read, if there is no file with this name. An empty file that is there
+/// becomes one.
 ///
 /// # Errors
 /// When it cannot be created.
@@ -57,7 +58,12 @@ pub fn make_if_missing(path: &Path) -> Result<(), Failure> {
             let _ = owned_like(path, folder_of(path));
             Ok(())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+                close_to_others(path);
+            }
+            Ok(())
+        }
         Err(_) => Err(Failure::permanent(
             Side::Table,
             format!("{} cannot be opened for writing", path.display()),
@@ -73,6 +79,17 @@ pub(super) fn new_file(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+/// Lets only the owner read a file. Somebody else's file keeps its mode, and `doctor` reports that.
+fn close_to_others(path: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -1,7 +1,6 @@
 //! What a run leaves in the table: the list of open records, and the audit trail.
 
 use super::asked::who_asked;
-use super::words::states;
 use crate::counted::counted;
 use crate::event::Change;
 use crate::ledger::{
@@ -56,16 +55,15 @@ pub(super) fn audit(
         Reason::Replay => Some(BY_OPERATOR),
         Reason::Approval => Some(APPROVED),
     };
-    let entry = |action: &str| {
-        let asked = who_asked(changes, action);
+    let asked_for = |entry: AuditEntry| {
+        let asked = who_asked(changes, &entry.action);
         let said = asked.and_then(|change| change.reason.clone());
         AuditEntry {
-            username: progress.username.clone(),
             event: asked.map(|change| change.uuid.to_string()),
             event_type: asked.map(|change| change.event_type.clone()),
             actor: asked.and_then(|change| change.actor.as_ref().map(ToString::to_string)),
             reason: said.or_else(|| of_operator.map(str::to_owned)),
-            ..AuditEntry::new(lease, action, now_ms)
+            ..entry
         }
     };
     let interrupted = lease.took_over().then(|| {
@@ -82,29 +80,12 @@ pub(super) fn audit(
                 "steps were still to be done",
             ),
         };
-        AuditEntry {
+        asked_for(AuditEntry {
             why: Some(found),
-            ..entry(AuditEntry::INTERRUPTED)
-        }
+            ..AuditEntry::new(lease, AuditEntry::INTERRUPTED, now_ms)
+        })
     });
-    let of = |applied: &Applied| {
-        let (before, after) = states(applied.action);
-        let people = &applied.people;
-        AuditEntry {
-            id: applied.id.clone(),
-            before: before.map(str::to_owned),
-            after: after.map(str::to_owned),
-            fields: applied.fields.iter().map(ToString::to_string).collect(),
-            count: (!people.is_empty()).then_some(people.len()),
-            ids: people
-                .iter()
-                .take(AuditEntry::MAX_IDS)
-                .map(ToString::to_string)
-                .collect(),
-            why: progress.reasons.get(applied.action).cloned(),
-            ..entry(applied.action)
-        }
-    };
+    let of = |applied: &Applied| asked_for(applied.entry(lease, now_ms));
     let changes = progress.applied.iter().map(of);
     let in_doubt = progress.in_doubt().map(|applied| AuditEntry {
         after: Some(AuditEntry::NOT_KNOWN.to_owned()),

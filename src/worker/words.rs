@@ -47,23 +47,6 @@ fn past(name: &'static str) -> &'static str {
     }
 }
 
-/// The states before and after an action, for the audit trail.
-pub(super) fn states(name: &str) -> (Option<&'static str>, Option<&'static str>) {
-    let (before, after) = match name {
-        action::CREATE_ACCOUNT => ("no account", "enabled"),
-        action::ENABLE_ACCOUNT => ("disabled", "enabled"),
-        action::DISABLE_ACCOUNT => ("enabled", "disabled"),
-        action::LINK | action::LINK_TEAM | action::ADOPT_TEAM => ("not linked", "linked"),
-        action::UNLINK_TEAM => ("linked", "not linked"),
-        action::JOIN_TEAM | action::ADD_MEMBERS => ("not a member", "member"),
-        action::LEAVE_TEAM | action::REMOVE_MEMBERS => ("member", "not a member"),
-        action::CREATE_TEAM => ("no team", "linked"),
-        action::DELETE_TEAM => ("linked", "no team"),
-        _ => return (None, None),
-    };
-    (Some(before), Some(after))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,10 +55,10 @@ mod tests {
     fn a_run_is_logged_in_one_sentence() {
         let subject: Subject = "user#00u1".parse().unwrap();
         let applied = [
-            Applied::on(action::CREATE_ACCOUNT, "a1"),
-            Applied::plain(action::MAIL_RESET),
-            Applied::plain(action::LINK),
-            Applied::on(action::JOIN_TEAM, "t1"),
+            Applied::on(action::CREATE_ACCOUNT, "a1", ""),
+            Applied::plain(action::MAIL_RESET, ""),
+            Applied::plain(action::LINK, ""),
+            Applied::on(action::JOIN_TEAM, "t1", ""),
         ];
         assert_eq!(
             ended(&subject, &applied),

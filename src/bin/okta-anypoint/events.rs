@@ -24,10 +24,10 @@ const DEFAULT_SHOWN: usize = 20;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"events\": [{\"id\", \"status\", \"event_type\", \"subject\", \"published\", \
-\"attempts\", \"updated_at_ms\", \"expires_at\", \"applied\", \"error\", \"error_class\", \
+\"attempts\", \"updated_at_ms\", \"expires_at\", \"applied\", \"actor\", \"reason\", \"error\", \"error_class\", \
 \"error_code\", \"waits_until_ms\", \"waits_for\", \"dry_run\", \"planned\", \"held_for\", \
 \"resolved_by\"}]}. With --failed also \"groups\": [{\"cause\", \
-\"error_class\", \"count\", \"newest_at_ms\", \"error\", \"advice\", \"subjects\", \"ids\"}].
+\"error_class\", \"next\", \"count\", \"newest_at_ms\", \"error\", \"advice\", \"subjects\", \"ids\"}].
 
 Examples:
   okta-anypoint events --failed

@@ -127,8 +127,7 @@ async fn find(ports: &Ports, name: &str) -> Result<(Vec<OktaUserId>, Vec<OktaGro
     }
 }
 
-/// Whether Okta did not accept a text as a login, such as a group's name with a slash in it. It can still be a name of
-/// another kind. Any other failure leaves open whether a name is unique.
+/// Whether Okta did not accept a text as a login. It can still be a name of another kind, such as a group's. Any other failure leaves open whether a name is unique.
 fn is_about_the_name(failure: &Failure) -> bool {
     matches!(
         failure.cause,

@@ -94,6 +94,28 @@ impl Operator {
         Ok(())
     }
 
+    /// Refuses, under `CHANGES=report`, changes whose records are open. A dry run does nothing for them, and a record that
+    /// it ended would leave the list undone.
+    pub async fn refuse_to_settle_by_dry_run(&self, changes: &[Change]) -> Result<()> {
+        if self.ports.policy.changes != Changes::Report {
+            return Ok(());
+        }
+        for change in changes {
+            let record = self.ports.ledger.record_of(&change.work()).await?;
+            if let Some(record) = record.filter(|record| record.status.is_open()) {
+                bail!(
+                    "changes are only reported (CHANGES=report), so event {} of {} would stay undone; it is left as it \
+                     is. `okta-anypoint explain {}{}` says what would be done. Set CHANGES=apply to do it",
+                    record.id,
+                    record.subject,
+                    change.subject,
+                    self.option
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Works on changes now, as the worker does on events.
     pub async fn work(&self, changes: &[Change], reason: Reason) -> Vec<Verdict> {
         let metrics = Arc::new(Metrics::new("cli"));

@@ -1,8 +1,10 @@
 //! `pause`, `resume` and `status`: the emergency stop of `serve`.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
-use okta_anypoint::counted::counted;
+use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::Standing;
 use okta_anypoint::ledger::{Filter, Status};
 use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_since};
@@ -97,13 +99,12 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
     let depth = queue.depth().await?;
     let (queued, dead) = (depth.waiting, depth.dead);
-    let records = async |status| {
-        let records = table.ledger.records(&Filter::with_status(status)).await;
-        records.map(|records| records.len())
-    };
-    let failed = records(Status::Failed).await?;
+    let records = async |status| table.ledger.records(&Filter::with_status(status)).await;
+    let failed = records(Status::Failed).await?.len();
+    let waiting = records(Status::Waiting).await?.len();
+    // Several changes of one user are one decision, as in `held`.
     let held = records(Status::Held).await?;
-    let waiting = records(Status::Waiting).await?;
+    let held: BTreeSet<String> = held.into_iter().map(|record| record.subject).collect();
     console.emit(&json!({
         "paused": standing.is_paused(),
         "paused_since": standing.paused_since_ms.map(rfc3339),
@@ -112,7 +113,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
         "queued": queued,
         "dead_letters": dead,
         "failed": failed,
-        "held": held,
+        "held": held.len(),
         "waiting": waiting,
         "planned_only": standing.planned_only,
         "brake_off_until": standing.brake_off_until_ms.map(rfc3339),
@@ -133,8 +134,9 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
         console.say(console.paint(Tone::Bad, text))?;
     }
     console.say(format!(
-        "{} queued, {failed} failed, {held} held by the brake, {} for a second look",
+        "{} queued, {failed} failed, {} held by the brake, {} for a second look",
         counted(usize::try_from(queued)?, "change is", "changes are"),
+        users_and_groups(held.len()),
         counted(waiting, "waits", "wait"),
     ))?;
     Ok(Exit::Done)

@@ -22,7 +22,8 @@ use crate::{names, table};
 
 /// Replay events in any state: failed for good, failed for now, or done.
 ///
-/// An event that another run works on just now is left to it.
+/// An event that another run works on just now is left to it. Under CHANGES=report the command refuses an event that
+/// failed or is held.
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["uuids", "failed"])))]
 #[command(after_long_help = "\
@@ -91,10 +92,13 @@ fn causes() -> PossibleValuesParser {
     PossibleValuesParser::new(known.chain([UNKNOWN_CAUSE]))
 }
 
-/// The records of events that a person named.
+/// The records of events that a person named, each once.
 async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for uuid in uuids {
+        if records.iter().any(|record| record.id == *uuid) {
+            continue;
+        }
         let record = ledger.record(uuid).await?;
         records.push(record.ok_or_else(|| {
             Usage(format!(
@@ -112,12 +116,12 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Exit> {
     for record in recorded(&*ledger, &args.uuids).await? {
         let uuid = &record.id;
         if !record.status.is_open() {
-            problems.push(format!("{uuid}  has not failed and is not held"));
+            problems.push(format!("{uuid} has not failed and is not held"));
             continue;
         }
         let Leased::Ours(lease) = ledger.lease(&record.subject, table::LOOK_TIME).await? else {
             problems.push(format!(
-                "{uuid}  another run works on {}; try again",
+                "{uuid} stays: another run works on {}; try again",
                 record.subject
             ));
             continue;
@@ -307,6 +311,7 @@ pub async fn work(
     console: &Console,
 ) -> Result<Exit> {
     operator.refuse_while_paused().await?;
+    operator.refuse_to_settle_by_dry_run(&changes).await?;
     // An excluded subject counts as a problem: the operator asked for it.
     let mut results = leave_alone(operator, &mut changes, console).await?;
     let mut problems = results.len();

@@ -34,8 +34,8 @@ const MAX_RUN: Duration = Duration::from_secs(60 * 60);
 /// if a reconcile would stop at MAX_DEACTIVATIONS.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"task\", \"mode\", \"outcome\", \"message\", \"counts\", \"differences\", \"problems\", \
-\"unmanaged_accounts\", \"unmanaged_teams\", \"failed\": uuids of changes that were made and failed}.
+With --json: {\"task\", \"mode\", \"outcome\", \"started_at\", \"took_ms\", \"message\", \"counts\", \"differences\", \
+\"problems\", \"excluded\", \"unmanaged_accounts\", \"unmanaged_teams\", \"omitted\", \"failed\": uuids of changes that were made and failed}.
 
 Examples:
   okta-anypoint plan

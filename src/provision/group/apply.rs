@@ -10,7 +10,7 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
-use super::plan::{GroupPlan, TeamEnd, plan_group};
+use super::plan::{ADD_WHY, GroupPlan, TeamEnd, plan_group};
 use super::view::{GroupView, GroupWanted, Owner};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
@@ -253,7 +253,8 @@ impl Run<'_> {
             return Ok(true);
         };
         if !plan.remove.is_empty() {
-            self.remove_members(team, &plan.remove).await?;
+            self.remove_members(team, &plan.remove, plan.remove_why)
+                .await?;
         }
         if !plan.add.is_empty() && !self.add_members(team, &plan.add).await? {
             return Ok(false);
@@ -262,14 +263,14 @@ impl Run<'_> {
             None => {}
             Some(TeamEnd::Unlink) => {
                 self.ports().store.unlink_team(self.lease, group).await?;
-                self.applied(Applied::on(action::UNLINK_TEAM, team));
+                self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
             }
             Some(TeamEnd::Delete) => {
                 if view.found.is_some() {
                     let deadline = self.look.deadline;
                     let call = self.ports().anypoint.delete_team(team, deadline);
-                    self.write(Applied::on(action::DELETE_TEAM, team), call)
-                        .await??;
+                    let what = Applied::on(action::DELETE_TEAM, team, plan.remove_why);
+                    self.write(what, call).await??;
                 }
                 self.ports().store.unlink_team(self.lease, group).await?;
             }
@@ -285,7 +286,7 @@ impl Run<'_> {
         accounts: &[AccountId],
     ) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let what = |accounts| Applied::on(action::ADD_MEMBERS, team).about(accounts);
+        let what = |accounts| Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
         let call = anypoint.add_members(team, accounts, deadline);
         let refused = match self.write(what(accounts), call).await? {
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
@@ -313,8 +314,9 @@ impl Run<'_> {
         &mut self,
         team: &TeamId,
         accounts: &[AccountId],
+        why: &'static str,
     ) -> Result<(), Failure> {
-        let what = Applied::on(action::REMOVE_MEMBERS, team).about(accounts);
+        let what = Applied::on(action::REMOVE_MEMBERS, team, why).about(accounts);
         let anypoint = &self.ports().anypoint;
         let call = anypoint.remove_members(team, accounts, self.look.deadline);
         self.write(what, call).await??;
@@ -344,7 +346,8 @@ impl Run<'_> {
         // Their users have another account by now, so no later look would remove these accounts.
         let former: Vec<AccountId> = plan.add.iter().filter(is_former).cloned().collect();
         if !former.is_empty() {
-            self.remove_members(team, &former).await?;
+            let why = "their users have other accounts since the look";
+            self.remove_members(team, &former, why).await?;
         }
         let user_of = |account: &AccountId| owner(account).map(|owner| owner.okta_user.clone());
         let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();

@@ -13,6 +13,9 @@ use crate::provision::team::Past;
 use crate::provision::user::Membership;
 use crate::store::TeamLink;
 
+/// Why a team gets members.
+pub(super) const ADD_WHY: &str = "they are members of the group";
+
 /// What happens to the team of a group that is no longer pushed, and to its link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TeamEnd {
@@ -253,8 +256,7 @@ impl GroupPlan {
             steps.push(step.saying(format!("remove {} from {team}", list(&self.remove))));
         }
         if !self.add.is_empty() {
-            let why = "they are members of the group";
-            let step = on_team(action::ADD_MEMBERS, why).about(self.add.len());
+            let step = on_team(action::ADD_MEMBERS, ADD_WHY).about(self.add.len());
             steps.push(step.saying(format!("add {} to {team}", list(&self.add))));
         }
         let end = self.end.map(|end| match end {

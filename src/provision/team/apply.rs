@@ -1,12 +1,14 @@
 //! Finds or makes the team of a group, and links it. Each step is safe to do twice.
 
+use std::borrow::Cow;
+
 use super::plan::{TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
 use crate::provision::finding::Finding;
 use crate::provision::run::Run;
-use crate::provision::step::{Applied, Step, action};
+use crate::provision::step::{Applied, action};
 use crate::store::{Linked, Origin, TeamLink};
 
 /// How often a run looks when things change under it, or another group's team frees the name.
@@ -84,8 +86,8 @@ impl Run<'_> {
                 is_current = true;
                 continue;
             }
-            self.progress
-                .because_of(plan.step(&name, link.as_ref()).as_slice());
+            let step = plan.step(&name, link.as_ref());
+            let why = step.map_or(Cow::Borrowed(""), |step| step.reason);
             let kept = link.as_ref().map_or(Origin::Adopted, |link| link.origin);
             let adopted = if asked_for {
                 Origin::Created
@@ -95,17 +97,15 @@ impl Run<'_> {
             let (team_id, origin, done) = match plan {
                 TeamPlan::Keep(team) => (team, kept, Some(action::LINK_TEAM)),
                 TeamPlan::Rename(team) => {
-                    if !self.rename(&team, &name, lease).await? {
+                    if !self.rename(&team, &name, lease, why.clone()).await? {
                         continue;
                     }
                     (team, kept, None)
                 }
                 TeamPlan::Adopt(team) => (team, adopted, Some(action::ADOPT_TEAM)),
                 TeamPlan::AdoptAndRename(team) => {
-                    let why = "only the case of the adopted team's name differs";
-                    self.progress
-                        .because_of(&[Step::new(action::RENAME_TEAM, why)]);
-                    if !self.rename(&team, &name, lease).await? {
+                    let of_case = "only the case of the adopted team's name differs";
+                    if !self.rename(&team, &name, lease, of_case).await? {
                         continue;
                     }
                     (team, Origin::Adopted, Some(action::ADOPT_TEAM))
@@ -113,12 +113,12 @@ impl Run<'_> {
                 TeamPlan::Create { root } => {
                     lease.check()?;
                     asked_for = true;
-                    self.progress.begin(Applied::plain(action::CREATE_TEAM));
+                    let what = Applied::plain(action::CREATE_TEAM, why.clone());
+                    self.progress.begin(what);
                     let created = ports.anypoint.create_team(&root, &name, look.deadline);
                     match created.await {
                         Ok(Some(team)) => {
-                            self.progress
-                                .end_as(Applied::on(action::CREATE_TEAM, &team));
+                            self.progress.end_made(&team);
                             (team, Origin::Created, None)
                         }
                         // An empty answer or a race: the next look finds the team by its name.
@@ -133,11 +133,11 @@ impl Run<'_> {
                     continue;
                 }
                 TeamPlan::Free { taken, theirs } => {
-                    self.free_name(&taken, &name, theirs, lease).await?;
+                    self.free_name(&taken, &name, theirs, lease, why).await?;
                     continue;
                 }
                 TeamPlan::MoveAside(taken) => {
-                    self.free_name(&taken, &name, None, lease).await?;
+                    self.free_name(&taken, &name, None, lease, why).await?;
                     continue;
                 }
                 TeamPlan::InDoubt(taken) => return Ok(Ensured::InDoubt(taken.not_pushed())),
@@ -153,7 +153,9 @@ impl Run<'_> {
                 .await?;
             match linked {
                 Linked::Written => {
-                    let linked = done.map(|done| Applied::on(done, &written.team_id));
+                    let before = link.as_ref().map(|link| &link.team_id);
+                    let linked = done
+                        .map(|done| Applied::on(done, &written.team_id, why).instead_of(before));
                     self.progress.applied.extend(linked);
                     let link = written;
                     return Ok(Ensured::Team(EnsuredTeam { link, past }));
@@ -174,10 +176,11 @@ impl Run<'_> {
         team: &TeamId,
         name: &str,
         lease: &Lease,
+        why: impl Into<Cow<'static, str>>,
     ) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let call = anypoint.rename_team(team, name, deadline);
-        let what = Applied::on(action::RENAME_TEAM, team);
+        let what = Applied::on(action::RENAME_TEAM, team, why);
         match self.write_under(lease, what, call).await? {
             Err(error) if error.is_conflict() => Ok(false),
             other => Ok(other.map(|()| true)?),

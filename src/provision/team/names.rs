@@ -12,6 +12,8 @@
 //!   its name.
 //! - It is excluded. Its team keeps the name.
 
+use std::borrow::Cow;
+
 use super::plan::{TakenName, TeamPlan, name_taken, two_groups};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaGroupId;
@@ -135,6 +137,7 @@ impl Run<'_> {
         name: &str,
         theirs: Option<String>,
         lease: &Lease,
+        why: Cow<'static, str>,
     ) -> Result<(), Failure> {
         let teams = self.ports().anypoint.list_teams(self.look.deadline).await?;
         let is_free = |name: &String| {
@@ -146,7 +149,7 @@ impl Run<'_> {
             let kept: String = name.chars().take(MAX_ASIDE_CHARS).collect();
             format!("{kept} {}", taken.team)
         });
-        if self.rename(&taken.team, &name, lease).await? {
+        if self.rename(&taken.team, &name, lease, why).await? {
             self.progress.follow_group(&taken.by);
         }
         Ok(())

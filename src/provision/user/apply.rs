@@ -6,14 +6,14 @@
 use super::adopt::belongs_to;
 use super::look::UserKnown;
 use super::plan::{AccountPlan, Retire, UserPlan, plan_user, plan_with_old_account};
-use super::steps::update_name;
+use super::steps::{update_name, why};
 use super::view::UserView;
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::provision::policy::ResetEmail;
 use crate::provision::run::Run;
-use crate::provision::step::{Applied, action};
+use crate::provision::step::{AccountRef, Applied, action};
 use crate::store::{Intent, Linked, Recalled, ResetMail, UserLink};
 
 /// How often a run looks when things change under it.
@@ -33,8 +33,8 @@ pub(super) enum End {
 enum Had {
     /// None is wanted.
     Nothing,
-    /// This account, and the change of it that Anypoint refused.
-    Account(AccountId, Option<Failure>),
+    /// The account of this id and username, and the change of it that Anypoint refused.
+    Account(AccountId, String, Option<Failure>),
     /// An account of the wanted name appeared since the look.
     LookAgain,
 }
@@ -42,16 +42,6 @@ enum Had {
 /// Whether Anypoint refused a value for good.
 fn is_permanent(failure: &Failure) -> bool {
     failure.side == Side::Anypoint && !failure.is_retryable()
-}
-
-/// The app username that a plan is about.
-fn username_of(view: &UserView, plan: &UserPlan) -> Option<String> {
-    match &plan.account {
-        AccountPlan::Nothing => Some(view.link.as_ref()?.username.clone()),
-        AccountPlan::Keep { username, .. } => Some(username.clone()),
-        AccountPlan::Adopt(adoption) => Some(adoption.link.username.clone()),
-        AccountPlan::Create { person, .. } => Some(person.username.clone()),
-    }
 }
 
 /// What follows from an incomplete list of the user's groups.
@@ -125,7 +115,6 @@ impl Run<'_> {
             }
             self.remember(&plan.findings);
             self.wait_for_announced(looked.unshown);
-            self.progress.username = username_of(&looked.view, &plan);
             if self
                 .is_held(&plan.steps(), &plan.removes(&looked.view))
                 .await?
@@ -183,7 +172,6 @@ impl Run<'_> {
                 let policy = &self.ports().policy;
                 let kept = plan_with_old_account(view, refused, policy, &self.evidence)?;
                 self.remember(&kept.findings);
-                self.progress.because_of(&kept.steps());
                 return Box::pin(self.carry_out(view, &kept, began_ms)).await;
             }
             had => had?,
@@ -193,13 +181,19 @@ impl Run<'_> {
             Had::Nothing => {
                 self.retire(plan.retire.as_ref()).await?;
                 if let Some(linked) = &view.linked {
-                    self.leave_all(&linked.id, &plan.leave).await?;
+                    self.leave_all(linked.into(), &plan.leave, why::NOT_IN_GROUP)
+                        .await?;
                 }
                 None
             }
-            Had::Account(account, refused) => {
-                self.leave_all(&account, &plan.leave).await?;
-                self.join_all(&view.user, &account, &plan.join, began_ms)
+            Had::Account(id, username, refused) => {
+                let account = AccountRef {
+                    id: &id,
+                    username: &username,
+                };
+                self.leave_all(account, &plan.leave, why::NOT_IN_GROUP)
+                    .await?;
+                self.join_all(&view.user, account, &plan.join, began_ms)
                     .await?;
                 refused
             }
@@ -221,31 +215,37 @@ impl Run<'_> {
                 link,
                 mail,
             } => {
-                let refused = self.update_kept(account, changes).await?;
+                let kept = AccountRef {
+                    id: account,
+                    username,
+                };
+                let refused = self.update_kept(kept, changes, plan.why).await?;
                 if let Some(link) = link
                     && refused.is_none()
                 {
-                    self.mail_reset(username, *mail).await?;
+                    self.mail_reset(kept, *mail, why::MAIL_OWED).await?;
                     if view.link.as_ref() != Some(&self.with_mail(link)) {
-                        self.link(view, link).await?;
+                        self.link(view, link, why::LINK_CHANGED).await?;
                     }
                 }
-                Had::Account(account.clone(), refused)
+                Had::Account(account.clone(), username.clone(), refused)
             }
             AccountPlan::Adopt(adoption) => {
-                if let End::LookAgain = self.adopt(view, adoption, plan.retire.as_ref()).await? {
+                if let End::LookAgain = self.adopt(view, adoption, plan).await? {
                     return Ok(Had::LookAgain);
                 }
-                Had::Account(adoption.link.anypoint_id.clone(), None)
+                let link = &adoption.link;
+                Had::Account(link.anypoint_id.clone(), link.username.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
-                let Some(link) = self.create(person).await? else {
+                let Some(link) = self.create(person, plan.why).await? else {
                     return Ok(Had::LookAgain);
                 };
                 self.retire(plan.retire.as_ref()).await?;
-                self.mail_reset(&person.username, *mail).await?;
-                self.link(view, &link).await?;
-                Had::Account(link.anypoint_id, None)
+                self.mail_reset((&link).into(), *mail, why::NEW_PASSWORD)
+                    .await?;
+                self.link(view, &link, why::IS_THEIRS).await?;
+                Had::Account(link.anypoint_id, link.username, None)
             }
         })
     }
@@ -254,14 +254,15 @@ impl Run<'_> {
     /// must not stop changes of `enabled` or of memberships.
     async fn update_kept(
         &mut self,
-        account: &AccountId,
+        account: AccountRef<'_>,
         changes: &AccountChanges,
+        why: &'static str,
     ) -> Result<Option<Failure>, Failure> {
-        match self.update(account, changes).await {
+        match self.update(account, changes, why).await {
             Err(refused) if is_permanent(&refused) => {
                 let rest = changes.only_enabled();
                 if rest != *changes {
-                    self.update(account, &rest).await?;
+                    self.update(account, &rest, why).await?;
                 }
                 Ok(Some(refused))
             }
@@ -283,30 +284,34 @@ impl Run<'_> {
 
     pub(super) async fn update(
         &mut self,
-        account: &AccountId,
+        account: AccountRef<'_>,
         changes: &AccountChanges,
+        why: &'static str,
     ) -> Result<(), Failure> {
         if changes.is_empty() {
             return Ok(());
         }
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let what = Applied::on(update_name(changes), account).of(changes.fields());
-        let call = anypoint.update_account(account, changes, deadline);
+        let what = Applied::on(update_name(changes), account.id, why)
+            .of_account(account.username)
+            .of(changes.fields());
+        let call = anypoint.update_account(account.id, changes, deadline);
         self.write(what, call).await??;
         Ok(())
     }
 
     pub(super) async fn mail_reset(
         &mut self,
-        username: &str,
+        account: AccountRef<'_>,
         mail: ResetEmail,
+        why: &'static str,
     ) -> Result<(), Failure> {
         if mail == ResetEmail::Skip {
             return Ok(());
         }
         self.lease.check()?;
         let anypoint = &self.ports().anypoint;
-        let mailed = anypoint.mail_password_reset(username, self.look.deadline);
+        let mailed = anypoint.mail_password_reset(account.username, self.look.deadline);
         match mailed.await {
             Err(error) if error.is_about_this_call() && !error.is_refusal() => {
                 tracing::warn!(
@@ -326,17 +331,23 @@ impl Run<'_> {
                     false => failure,
                 });
             }
-            Ok(()) => self.applied(Applied::plain(action::MAIL_RESET)),
+            Ok(()) => {
+                self.applied(Applied::plain(action::MAIL_RESET, why).of_account(account.username));
+            }
         }
         Ok(())
     }
 
     pub(super) async fn retire(&mut self, retire: Option<&Retire>) -> Result<(), Failure> {
         let Some(retire) = retire else { return Ok(()) };
+        let account = AccountRef {
+            id: &retire.account,
+            username: &retire.username,
+        };
         if let Some(changes) = &retire.disable {
-            self.update(&retire.account, changes).await?;
+            self.update(account, changes, retire.reason).await?;
         }
-        self.leave_all(&retire.account, &retire.leave).await
+        self.leave_all(account, &retire.leave, retire.reason).await
     }
 
     /// The link to write. It records that a refused reset mail is owed.
@@ -349,7 +360,12 @@ impl Run<'_> {
     }
 
     /// Writes the link, and removes the intent with the same write.
-    pub(super) async fn link(&mut self, view: &UserView, link: &UserLink) -> Result<(), Failure> {
+    pub(super) async fn link(
+        &mut self,
+        view: &UserView,
+        link: &UserLink,
+        why: &'static str,
+    ) -> Result<(), Failure> {
         let link = &self.with_mail(link);
         self.memory.intent = None;
         let memo = self.memory.to_memo();
@@ -361,7 +377,10 @@ impl Run<'_> {
         {
             Linked::Written => {
                 self.keep_memory();
-                self.applied(Applied::on(action::LINK, &link.anypoint_id));
+                let linked = Applied::on(action::LINK, &link.anypoint_id, why)
+                    .of_account(&link.username)
+                    .instead_of(before.map(|before| &before.anypoint_id));
+                self.applied(linked);
                 Ok(())
             }
             // The account has the wanted app username, and the other user's run came first.

@@ -25,6 +25,7 @@ const UNSURE_PAUSE: Duration = Duration::from_millis(200);
 /// An account that is asked for.
 struct Asked<'p> {
     person: &'p NewPerson,
+    why: &'static str,
     intent: Intent,
     earlier: Earlier,
 }
@@ -52,12 +53,17 @@ enum Attempt {
 impl Run<'_> {
     /// Creates the account. Returns the link to write. `None`: another account of that name appeared since the look, so
     /// the run looks again.
-    pub(super) async fn create(&mut self, person: &NewPerson) -> Result<Option<UserLink>, Failure> {
+    pub(super) async fn create(
+        &mut self,
+        person: &NewPerson,
+        why: &'static str,
+    ) -> Result<Option<UserLink>, Failure> {
         let now_ms = self.ports().clock.now_ms();
         let before = self.memory.intent.take();
         let is_open = |before: &Intent| before.may_be_hidden(&person.username, now_ms);
         let asked = Asked {
             person,
+            why,
             intent: Intent::to_create(person, before.as_ref(), now_ms),
             earlier: match before.as_ref().is_some_and(is_open) {
                 true => Earlier::Asked,
@@ -123,8 +129,7 @@ impl Run<'_> {
                 }
             }
         };
-        self.progress
-            .end_as(Applied::on(action::CREATE_ACCOUNT, &account));
+        self.progress.end_made(&account);
         Ok(Some(UserLink {
             anypoint_id: account,
             username: person.username.clone(),
@@ -159,7 +164,8 @@ impl Run<'_> {
         // An earlier attempt without an answer may have succeeded.
         let was_tried = self.progress.is_under_way();
         if !was_tried {
-            self.progress.begin(Applied::plain(action::CREATE_ACCOUNT));
+            let what = Applied::plain(action::CREATE_ACCOUNT, asked.why);
+            self.progress.begin(what.of_account(&person.username));
         }
         let created = anypoint.create_account(&new, self.look.deadline).await;
         let status = created.as_ref().err().and_then(CallError::status);

@@ -3,13 +3,14 @@
 //! A membership has two subjects, and this run has leased only the user. It creates a missing team under the lease on
 //! the team's group.
 
+use super::steps::why;
 use super::view::{Membership, WantedTeam};
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
+use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
-use crate::provision::step::{Applied, action};
+use crate::provision::step::{AccountRef, Applied, action};
 use crate::provision::team::{Ensured, EnsuredTeam, NamedBy, Past, is_unchanged_since, overtaken};
 use crate::store::LastWrite;
 
@@ -26,7 +27,7 @@ impl Run<'_> {
     pub(super) async fn join_all(
         &mut self,
         user: &OktaUserId,
-        account: &AccountId,
+        account: AccountRef<'_>,
         teams: &[WantedTeam],
         began_ms: i64,
     ) -> Result<(), Failure> {
@@ -52,20 +53,26 @@ impl Run<'_> {
 
     pub(super) async fn leave_all(
         &mut self,
-        account: &AccountId,
+        account: AccountRef<'_>,
         teams: &[TeamId],
+        why: &'static str,
     ) -> Result<(), Failure> {
         for team in teams {
-            self.leave(account, team).await?;
+            self.leave(account, team, why).await?;
         }
         Ok(())
     }
 
-    async fn leave(&mut self, account: &AccountId, team: &TeamId) -> Result<(), Failure> {
+    async fn leave(
+        &mut self,
+        account: AccountRef<'_>,
+        team: &TeamId,
+        why: &'static str,
+    ) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.remove_members(team, std::slice::from_ref(account), deadline);
-        self.write(Applied::on(action::LEAVE_TEAM, team), call)
-            .await??;
+        let call = anypoint.remove_members(team, std::slice::from_ref(account.id), deadline);
+        let what = Applied::on(action::LEAVE_TEAM, team, why).of_account(account.username);
+        self.write(what, call).await??;
         self.note_membership(team, LastWrite::Left);
         Ok(())
     }
@@ -79,7 +86,7 @@ impl Run<'_> {
     /// Adds the account to the team of a group. Creates or adopts the team first if the group has none.
     async fn join(
         &mut self,
-        account: &AccountId,
+        account: AccountRef<'_>,
         wanted: &WantedTeam,
         began_ms: i64,
     ) -> Result<Option<Joined>, Failure> {
@@ -94,7 +101,7 @@ impl Run<'_> {
                 || self.progress.applied.iter().any(made_now);
             // No event announced it, so the account's list may be missing a team. Adding a maintainer again would make
             // them a plain member.
-            if !is_expected && self.look.ask_team_for(account, team).await?.is_some() {
+            if !is_expected && self.look.ask_team_for(account.id, team).await?.is_some() {
                 return Ok(None);
             }
             // A team that was deleted by hand is created again below.
@@ -118,7 +125,7 @@ impl Run<'_> {
             |done: &Applied| done.action == action::CREATE_TEAM && done.id.as_ref() == Some(&id);
         if !self.progress.applied.iter().any(is_made) {
             let left = self.memory.last_write(&link.team_id) == Some(LastWrite::Left);
-            let found = self.look.ask_team_for(account, &link.team_id).await?;
+            let found = self.look.ask_team_for(account.id, &link.team_id).await?;
             match found.as_ref().map(Membership::from) {
                 Some(Membership::Special | Membership::Unread) => return Ok(None),
                 Some(_) if past == Past::OfNoOther && !left => return Ok(None),
@@ -136,7 +143,7 @@ impl Run<'_> {
     async fn verify_joins(
         &mut self,
         user: &OktaUserId,
-        account: &AccountId,
+        account: AccountRef<'_>,
         joined: Vec<Joined>,
     ) -> Result<(), Failure> {
         if joined.is_empty() {
@@ -153,7 +160,7 @@ impl Run<'_> {
             {
                 continue;
             }
-            self.leave(account, &joined.team).await?;
+            self.leave(account, &joined.team, why::NOT_IN_GROUP).await?;
             is_overtaken = true;
         }
         match is_overtaken {
@@ -163,13 +170,11 @@ impl Run<'_> {
     }
 
     /// Adds the account to the team. Returns whether the team exists.
-    async fn add(&mut self, account: &AccountId, team: &TeamId) -> Result<bool, Failure> {
+    async fn add(&mut self, account: AccountRef<'_>, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.add_members(team, std::slice::from_ref(account), deadline);
-        match self
-            .write(Applied::on(action::JOIN_TEAM, team), call)
-            .await?
-        {
+        let call = anypoint.add_members(team, std::slice::from_ref(account.id), deadline);
+        let what = Applied::on(action::JOIN_TEAM, team, why::IN_GROUP).of_account(account.username);
+        match self.write(what, call).await? {
             Err(error) if error.is_not_found() => Ok(false),
             other => {
                 other?;

@@ -90,6 +90,7 @@ pub enum FormerOwner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retire {
     pub(crate) account: AccountId,
+    pub(crate) username: String,
     /// The change that disables it. `None` if it is already disabled.
     pub(crate) disable: Option<AccountChanges>,
     /// The teams that it leaves.
@@ -485,6 +486,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
 fn retire(account: &Account, teams: &[FoundTeam], reason: &'static str) -> Retire {
     Retire {
         account: account.id.clone(),
+        username: account.username.clone(),
         disable: account.is_enabled().then(AccountChanges::disabled),
         leave: ours(teams)
             .filter(|team| team.membership != Membership::Unread)

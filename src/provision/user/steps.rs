@@ -8,6 +8,18 @@ use crate::provision::policy::ResetEmail;
 use crate::provision::step::{Step, action};
 use crate::store::UserLink;
 
+/// Why the steps follow, in a plan and in the audit trail.
+pub(super) mod why {
+    pub(crate) const IS_THEIRS: &str = "the account belongs to the user now";
+    pub(crate) const LINK_CHANGED: &str = "the link's contents changed";
+    pub(crate) const MAIL_OWED: &str = "the owner was never sent the mail";
+    pub(crate) const MAIL_IN_DOUBT: &str =
+        "an earlier run created the account and may not have asked for the mail";
+    pub(crate) const NEW_PASSWORD: &str = "a new account needs a password of its owner's choice";
+    pub(crate) const IN_GROUP: &str = "the user is in the team's group";
+    pub(crate) const NOT_IN_GROUP: &str = "the user is not in the team's group";
+}
+
 impl UserPlan {
     /// The steps of the plan, in the order in which the run applies them.
     pub fn steps(&self) -> Vec<Step> {
@@ -21,7 +33,6 @@ impl UserPlan {
         {
             steps.extend(update_step(account, changes, reason));
         }
-        let is_theirs = "the account belongs to the user now";
         let link = match &self.account {
             AccountPlan::Nothing => None,
             AccountPlan::Keep {
@@ -32,25 +43,22 @@ impl UserPlan {
                 ..
             } => {
                 steps.extend(update_step(account, changes, self.why));
-                steps.extend(mail_step(*mail, "the owner was never sent the mail"));
-                let why = "the link's contents changed";
-                link.as_ref().map(|link| link_step(link, why))
+                steps.extend(mail_step(*mail, why::MAIL_OWED));
+                link.as_ref().map(|link| link_step(link, why::LINK_CHANGED))
             }
             AccountPlan::Adopt(adoption) => {
                 let account = &adoption.link.anypoint_id;
                 steps.extend(update_step(account, &adoption.changes, self.why));
-                let why = "an earlier run created the account and may not have asked for the mail";
-                steps.extend(mail_step(adoption.mail, why));
-                Some(link_step(&adoption.link, is_theirs))
+                steps.extend(mail_step(adoption.mail, why::MAIL_IN_DOUBT));
+                Some(link_step(&adoption.link, why::IS_THEIRS))
             }
             AccountPlan::Create { person, mail } => {
                 let name = &person.username;
                 let create = Step::new(action::CREATE_ACCOUNT, self.why);
                 steps.push(create.saying(format!("create account \"{name}\"")));
-                let why = "a new account needs a password of its owner's choice";
-                steps.extend(mail_step(*mail, why));
+                steps.extend(mail_step(*mail, why::NEW_PASSWORD));
                 let words = format!("link the new account \"{name}\"");
-                Some(Step::new(action::LINK, is_theirs).saying(words))
+                Some(Step::new(action::LINK, why::IS_THEIRS).saying(words))
             }
         };
         if let Some(retire) = &self.retire {
@@ -61,8 +69,8 @@ impl UserPlan {
             steps.extend(leave.map(|team| leave_step(team, retire.reason)));
         }
         steps.extend(link);
-        let why = "the user is not in the team's group";
-        steps.extend(self.leave.iter().map(|team| leave_step(team, why)));
+        let leave = self.leave.iter();
+        steps.extend(leave.map(|team| leave_step(team, why::NOT_IN_GROUP)));
         steps.extend(self.join.iter().map(join_step));
         steps
     }
@@ -112,7 +120,7 @@ fn leave_step(team: &TeamId, why: &'static str) -> Step {
 }
 
 fn join_step(wanted: &WantedTeam) -> Step {
-    let step = Step::new(action::JOIN_TEAM, "the user is in the team's group");
+    let step = Step::new(action::JOIN_TEAM, why::IN_GROUP);
     let name = &wanted.group_name;
     match &wanted.team {
         Some(team) => step.on(team).saying(format!(

@@ -10,14 +10,15 @@ use futures_util::future::try_join;
 
 use super::adopt::Freed;
 use super::apply::End;
-use super::plan::{Adoption, FormerOwner, Retire};
+use super::plan::{Adoption, FormerOwner, UserPlan};
+use super::steps::why;
 use super::view::UserView;
 use crate::failure::Failure;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{Lease, SUBJECT_WAIT};
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
-use crate::provision::step::{Applied, action};
+use crate::provision::step::{AccountRef, Applied, action};
 use crate::store::{AccountOwner, Intent, Memory, Tenure};
 
 /// Another user's account that is free, and about which the plan knows what it was under the lease on that user. Only
@@ -32,36 +33,32 @@ impl Run<'_> {
         &mut self,
         view: &UserView,
         adoption: &Adoption,
-        retire: Option<&Retire>,
+        plan: &UserPlan,
     ) -> Result<End, Failure> {
         let Some(freed) = &adoption.freed_from else {
-            self.make_ready(adoption, retire).await?;
-            self.link(view, &adoption.link).await?;
+            self.make_ready(adoption, plan).await?;
+            self.link(view, &adoption.link, why::IS_THEIRS).await?;
             return Ok(End::Done);
         };
         let lease = self.lease_owner(&view.user, &freed.owner).await?;
         let mut done = Vec::new();
         let adopted = self
-            .adopt_from(view, adoption, retire, freed, &lease, &mut done)
+            .adopt_from(view, adoption, plan, freed, &lease, &mut done)
             .await;
         self.give_back(lease, &done).await?;
         adopted
     }
 
-    async fn make_ready(
-        &mut self,
-        adoption: &Adoption,
-        retire: Option<&Retire>,
-    ) -> Result<(), Failure> {
+    async fn make_ready(&mut self, adoption: &Adoption, plan: &UserPlan) -> Result<(), Failure> {
         let enables = adoption.changes.enabled == Some(true);
         if enables && adoption.was_theirs == FormerOwner::ThisUser {
             self.intend(Intent::to_enable(&adoption.link.username))
                 .await?;
         }
-        self.update(&adoption.link.anypoint_id, &adoption.changes)
-            .await?;
-        self.retire(retire).await?;
-        self.mail_reset(&adoption.link.username, adoption.mail)
+        let account = AccountRef::from(&adoption.link);
+        self.update(account, &adoption.changes, plan.why).await?;
+        self.retire(plan.retire.as_ref()).await?;
+        self.mail_reset(account, adoption.mail, why::MAIL_IN_DOUBT)
             .await
     }
 
@@ -82,7 +79,7 @@ impl Run<'_> {
         &mut self,
         view: &UserView,
         adoption: &Adoption,
-        retire: Option<&Retire>,
+        plan: &UserPlan,
         freed: &Freed,
         lease: &Lease,
         done: &mut Vec<Applied>,
@@ -90,13 +87,14 @@ impl Run<'_> {
         let Some(confirmed) = self.confirm(view, adoption, freed, lease).await? else {
             return Ok(End::LookAgain);
         };
-        self.make_ready(adoption, retire).await?;
+        self.make_ready(adoption, plan).await?;
         let Confirmed { lease, freed } = confirmed;
         self.ports().store.unlink_user(lease, &freed.owner).await?;
-        done.push(Applied::on(action::UNLINK, &adoption.link.anypoint_id));
+        let unlinked = Applied::on(action::UNLINK, &adoption.link.anypoint_id, why::IS_THEIRS);
+        done.push(unlinked.of_account(&adoption.link.username));
         let owner = Subject::User(freed.owner.clone());
         self.progress.follow(FollowUp::Once(owner));
-        self.link(view, &adoption.link).await?;
+        self.link(view, &adoption.link, why::IS_THEIRS).await?;
         Ok(End::Done)
     }
 

@@ -25,6 +25,14 @@ async fn held_changes_are_listed_and_approved() {
     let listed = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(listed["held"][0]["subject"], format!("user#{user}"));
     assert_eq!(listed["held"][0]["status"], "held");
+    // A second change of the same user is no second decision.
+    desk.on_file(&["push", &user]).await.expect(1);
+    let status = desk.on_file(&["status", "--json"]).await.expect(0).json();
+    assert_eq!(status["held"], 1);
+    desk.on_file(&["status"])
+        .await
+        .expect(0)
+        .says("1 user or group held by the brake");
     desk.on_file(&["held"])
         .await
         .expect(0)
@@ -46,6 +54,37 @@ async fn held_changes_are_listed_and_approved() {
         .await
         .expect(0)
         .says("the brake holds nothing");
+}
+
+#[tokio::test]
+async fn a_dry_run_settles_neither_held_changes_nor_failures() {
+    let (desk, user) = with_brake().await;
+    let refused = desk.assigned("kim", "not a username");
+    desk.on_file(&["push", &refused]).await.expect(1);
+    let open = async || {
+        let held = desk.on_file(&["held", "--json"]).await.json()["held"].clone();
+        let failed = desk.on_file(&["events", "--failed", "--json"]).await.json();
+        (held, failed)
+    };
+    let before = open().await;
+    let uuid = before.0[0]["id"].as_str().unwrap();
+    let file = desk.data.to_str().unwrap();
+    for command in [
+        &["approve", &*user][..],
+        &["approve", "--all"],
+        &["replay", uuid],
+        &["replay", "--failed"],
+    ] {
+        let command = [command, &["--data", file]].concat();
+        let told = desk.run_with(&[("CHANGES", "report")], &command).await;
+        told.expect(1)
+            .says("CHANGES=report")
+            .says("okta-anypoint explain");
+        assert_eq!(open().await, before, "{command:?}");
+    }
+    desk.on_file(&["replay", uuid]).await.expect(1).says("held");
+    desk.on_file(&["approve", "--all"]).await.expect(0);
+    assert!(!desk.is_enabled("lin_example"));
 }
 
 /// The record is as before, so it is not the brake that holds it now.

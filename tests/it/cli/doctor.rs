@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
 use rusqlite::Connection;
@@ -354,9 +355,12 @@ async fn the_doctor_names_every_broken_setting() {
 async fn the_doctor_checks_the_table_and_the_queue() {
     let (client, table) = servers::table().await;
     let sqs = servers::sqs().await;
-    let queue = |name: &str| sqs.create_queue().queue_name(name).send();
-    let name = format!("q-{}", uuid::Uuid::new_v4());
-    let plain = queue(&name).await.unwrap().queue_url.unwrap();
+    let name = format!("q-{}.fifo", uuid::Uuid::new_v4());
+    let queue = sqs.create_queue().queue_name(name);
+    let queue = queue
+        .attributes(QueueAttributeName::FifoQueue, "true")
+        .send();
+    let queue = queue.await.unwrap().queue_url.unwrap();
     let desk = Desk::new().await;
     with_good_hook(&desk);
     let aws = |queue: &str, table: &str| {
@@ -381,14 +385,17 @@ async fn the_doctor_checks_the_table_and_the_queue() {
             .collect();
         desk.run_with(&changes, &["doctor", "--json"]).await
     };
-    let ran = doctor(&plain, &table).await.expect(1);
+    // The name of a FIFO queue ends in `.fifo`.
+    let plain = queue.trim_end_matches(".fifo");
+    doctor(plain, &table).await.expect(1).says("/NAME.fifo");
+    let ran = doctor(&queue, &table).await.expect(1);
     let found = failed(&ran);
     let names: Vec<&str> = found.keys().map(String::as_str).collect();
     assert_eq!(
         names,
         ["table and queue/queue", "table and queue/time to live"]
     );
-    let ran = doctor(&plain, "no-such-table").await.expect(1);
+    let ran = doctor(&queue, "no-such-table").await.expect(1);
     assert!(
         failed(&ran).contains_key("table and queue/table"),
         "{}",
@@ -443,6 +450,23 @@ async fn the_doctor_checks_the_table_and_the_queue() {
     let found = failed(&ran);
     let open = found["work/open failures"]["found"].as_str().unwrap();
     assert!(open.contains("username_invalid (1)"), "{open}");
+}
+
+/// A database is its owner's only, also one that begins as an empty file.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_empty_file_that_becomes_the_database_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let empty = desk.data.with_extension("empty");
+    std::fs::write(&empty, "").unwrap();
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(&empty, open).unwrap();
+    let path = empty.to_str().unwrap();
+    desk.run(&["push", &user, "--data", path]).await.expect(0);
+    let mode = std::fs::metadata(&empty).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 /// Others can read a copy that was put in place by hand, and the files that SQLite creates beside it.

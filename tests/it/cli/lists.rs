@@ -119,12 +119,12 @@ async fn unknown_events_cannot_be_dismissed_or_replayed() {
         .json();
     let uuid = pushed["results"][0]["uuid"].as_str().unwrap();
     let ran = desk
-        .on_file(&["dismiss", uuid, "--json"])
+        .on_file(&["dismiss", uuid, uuid, "--json"])
         .await
         .expect(1)
         .json();
     let error = ran["error"].as_str().unwrap();
-    assert!(error.contains("has not failed and is not held"), "{error}");
+    assert_eq!(error, format!("{uuid} has not failed and is not held"));
 
     desk.on_file(&["events", "--failed"])
         .await

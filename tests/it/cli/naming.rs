@@ -17,11 +17,12 @@ async fn a_name_that_is_no_valid_login_can_name_a_group() {
     for command in [&["push", "eng/backend"][..], &["history", "Eng/Backend"]] {
         desk.on_file(command).await.expect(0).says(&group);
     }
+    let group = desk.pushed_group("Eng Frontend", &user);
     // Okta's own servers and its gateways answer differently.
     for status in [400, 404] {
         let fault = Fault::status("/api/v1/users/Eng", status, "<html>");
         desk.okta.traffic().inject(fault);
-        let explained = desk.on_file(&["explain", "Eng/Backend", "--json"]).await;
+        let explained = desk.on_file(&["explain", "Eng Frontend", "--json"]).await;
         assert_eq!(
             explained.expect(0).json()["subject"],
             format!("group#{group}")
@@ -31,14 +32,27 @@ async fn a_name_that_is_no_valid_login_can_name_a_group() {
     // Without an answer, the command cannot know whether the name is unique.
     let fault = Fault::status("/api/v1/users/Eng", 403, "{}");
     desk.okta.traffic().inject(fault);
-    desk.on_file(&["explain", "Eng/Backend"]).await.expect(1);
+    desk.on_file(&["explain", "Eng Frontend"]).await.expect(1);
     desk.okta.traffic().remove_all_faults();
 
-    // Nothing has this name, so the command reports Okta's answer.
+    // Nothing has this name.
     desk.on_file(&["explain", "a/b"])
         .await
-        .expect(1)
-        .says("read the user");
+        .expect(2)
+        .says("Okta knows no user or group");
+}
+
+/// Okta reads such a login by no address.
+#[tokio::test]
+async fn a_login_with_a_slash_names_its_user() {
+    let desk = Desk::new().await;
+    let user = desk.user("lin/one?x");
+    let login = "Lin/One?x@acme.example";
+    let explained = desk.on_file(&["explain", login, "--json"]).await;
+    assert_eq!(
+        explained.expect(0).json()["subject"],
+        format!("user#{user}")
+    );
 }
 
 #[tokio::test]

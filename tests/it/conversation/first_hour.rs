@@ -16,6 +16,7 @@ use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::worker::{Pace, Worker};
 
+use super::conflicts::leave_orphan;
 use super::evidence::{denied, truth};
 use crate::world::{APP, World, look_at, look_at_group, worker};
 
@@ -314,6 +315,69 @@ async fn every_change_has_an_entry_that_says_why_and_who_asked() {
     assert!(!text.contains("Example") && !text.contains('@'), "{text}");
     let whole = world.table.ledger.whole_history(0).await.unwrap();
     assert_eq!(whole, entries);
+}
+
+/// A run that changes two accounts: each entry says whose account it was, what was there before, and why.
+#[tokio::test]
+async fn each_entry_of_a_changed_username_is_about_its_own_account() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    leave_orphan(&world, &ann, "ann_left").await;
+    world.rename(&ann, "ann_new").await;
+
+    let (account, team) = (|name| world.account_id(name), world.team_id("Devs"));
+    let old = account("ann");
+    let expected = [
+        (
+            "disable_account",
+            account("ann_left"),
+            "ann_left",
+            "enabled",
+        ),
+        (
+            "create_account",
+            account("ann_new"),
+            "ann_new",
+            "no account",
+        ),
+        ("disable_account", old.clone(), "ann", "enabled"),
+        ("leave_team", team.clone(), "ann", "member"),
+        (
+            "link",
+            account("ann_new"),
+            "ann_new",
+            &*format!("linked to {old}"),
+        ),
+        ("join_team", team, "ann_new", "not a member"),
+    ]
+    .map(|(action, id, name, before)| format!("{action} {id} {name} {before}"));
+    let entries = history(&world, &format!("user#{ann}")).await;
+    let of = |entry: &AuditEntry| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (id, name, before) = (&entry.id, &entry.username, &entry.before);
+        format!(
+            "{} {} {} {}",
+            entry.action,
+            text(id),
+            text(name),
+            text(before)
+        )
+    };
+    let last = entries.len() - 7;
+    let of_this_run = entries[last..]
+        .iter()
+        .filter(|entry| entry.action != "mail_reset");
+    assert_eq!(of_this_run.clone().map(of).collect::<Vec<_>>(), expected);
+    let why: Vec<_> = of_this_run
+        .map(|entry| entry.why.as_deref().unwrap())
+        .collect();
+    assert_eq!(
+        why[0],
+        "a run that was cut off left the account without a link"
+    );
+    assert_eq!(why[2..4], ["the app username changed"; 2]);
 }
 
 /// One look serves both events. The author of the name change did not end the access.

@@ -91,6 +91,12 @@ async fn a_temporarily_refused_reset_mail_is_sent_later() {
         }
         assert_eq!(world.deliver(&[world.hint(&ann)]).await, 204);
         assert_eq!(asked(), before + 1, "{status}");
+        // The second link only forgets that the mail is owed.
+        let subject = format!("user#{ann}");
+        let entries = world.table.ledger.history(&subject, 0).await.unwrap();
+        let links = entries.iter().filter(|entry| entry.action == "link");
+        let states: Vec<_> = links.filter_map(|entry| entry.before.as_deref()).collect();
+        assert_eq!(states, ["not linked", "linked"], "{status}");
     }
 }
 

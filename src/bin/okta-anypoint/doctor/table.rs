@@ -112,11 +112,6 @@ async fn dynamodb(section: &mut Section, name: &str) {
 async fn sqs(section: &mut Section, url: &str) {
     let client = aws_sdk_sqs::Client::new(&aws::load(Limits::within(AWS_TIME)).await);
     match inspect::queue(&client, url).await {
-        Ok(facts) if !facts.fifo => section.wrong(
-            "queue",
-            "it is not FIFO: the order of one person's events would be lost",
-            "Set QUEUE_URL to a FIFO queue, as template.yaml makes it.",
-        ),
         Ok(facts) if !facts.has_dead_letters => section.wrong(
             "queue",
             "it has no dead-letter queue: a message that keeps failing holds up its person until it \

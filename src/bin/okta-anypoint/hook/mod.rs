@@ -82,7 +82,7 @@ Examples:
     #[command(after_long_help = "\
 Settings: OKTA_ORG_URL, OKTA_APP_ID, and OKTA_API_TOKEN or the service app.
 
-With --json: {\"id\", \"name\", \"url\", \"active\", \"verified\", \"event_types\", \"missing\", \
+With --json: {\"id\", \"name\", \"url\", \"header\", \"active\", \"verified\", \"event_types\", \"missing\", \
 \"superfluous\", \"filter\": \"this_app\" | \"every_app\" | \"other\", \"problems\", \"advice\"}. Exits 1 if it does not deliver everything that is needed.
 
 Examples:
