@@ -94,6 +94,11 @@ impl Verdict {
         }
     }
 
+    /// This verdict if the message goes back by it, else `other`.
+    fn or(self, other: Self) -> Self {
+        if self.is_retry() { self } else { other }
+    }
+
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
         matches!(self, Self::Retry { .. } | Self::Wait { .. })
@@ -279,10 +284,7 @@ impl Worker {
             self.report_late(changes, Late::because_of(&failure));
             return back(failure.retry_after);
         }
-        let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
-        let patience = self.pace.patience.min(patient.remaining());
-        let key = subject.to_string();
-        let lease = match lease_within(&*self.ports.ledger, &key, deadline, patience).await {
+        let lease = match self.take(subject, deadline).await {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
@@ -349,6 +351,19 @@ impl Worker {
             verdicts[first..].fill(verdict);
         }
         verdicts
+    }
+
+    /// Takes the lease on a subject. Waits for another run while the pace and the time allow it.
+    async fn take(&self, subject: &Subject, deadline: Deadline) -> Result<Leased, Failure> {
+        let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
+        let patience = self.pace.patience.min(patient.remaining());
+        lease_within(
+            &*self.ports.ledger,
+            &subject.to_string(),
+            deadline,
+            patience,
+        )
+        .await
     }
 
     fn report_late(&self, changes: &[&Change], why: Late) {
