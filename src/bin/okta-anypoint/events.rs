@@ -147,7 +147,10 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
     let groups = SameCause::group(records, dead);
     for group in &groups {
         let (tone, what_next) = match group.next {
-            Next::Retry => (Tone::Quiet, "retried by itself"),
+            Next::Retry => (
+                Tone::Quiet,
+                "retried by itself if it came with an event; a command's failure waits for `replay`",
+            ),
             Next::DeadLetter => (Tone::Bad, "retried as often as allowed: waits for you"),
             Next::Person => (Tone::Bad, "waits for you"),
         };
