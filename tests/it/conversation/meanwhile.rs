@@ -193,7 +193,9 @@ async fn user_taken_between(time: Duration) -> (u16, Record) {
     world.okta_does(|okta| okta.add_member(&group, &user));
     let events = world.okta_does(|okta| okta.assign(APP, &user));
     let subject = format!("user#{user}");
-    let told = meanwhile(&world, Method::POST, "/teams", async move |world| {
+    // Only the group's own look lists its members.
+    let members = format!("/groups/{group}/users");
+    let told = meanwhile_at_okta(&world, Method::GET, &members, async move |world| {
         let leased = world.table.ledger.lease(&subject, time).await.unwrap();
         assert!(matches!(leased, Leased::Ours(_)));
     });
