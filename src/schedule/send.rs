@@ -10,6 +10,7 @@ use super::catch_up::OpenChange;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
+use crate::interruption::is_interrupted;
 
 /// Changes in one portion.
 const MAX_PORTION: usize = 100;
@@ -46,7 +47,7 @@ impl Scheduler {
         let mut sent = Sent::default();
         let mut failures = 0;
         for portion in changes.chunks(MAX_PORTION) {
-            if deadline.remaining() < MIN_TIME {
+            if is_interrupted() || deadline.remaining() < MIN_TIME {
                 sent.out_of_time = true;
                 return Ok(sent);
             }

@@ -41,6 +41,7 @@ use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{EventUuid, Subject};
+use crate::interruption::is_interrupted;
 use crate::ledger::{ClaimOutcome, Leased, Reason, SUBJECT_WAIT, Work, lease_within};
 use crate::provision::{Changes, Ports, Provisioner, SecondLook, Shadow};
 use crate::queue::Queue;
@@ -275,7 +276,7 @@ impl Worker {
             tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
             return back(Some(PAUSED_FOR));
         }
-        if deadline.remaining() < self.pace.least {
+        if is_interrupted() || deadline.remaining() < self.pace.least {
             return back(None);
         }
         if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {

@@ -11,6 +11,7 @@ use crate::deadline::Deadline;
 use crate::event::{Change, RECONCILE_EVENT_TYPE};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
+use crate::interruption::interrupted;
 use crate::ledger::{
     AuditEntry, Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Reason, Recorded,
     while_kept,
@@ -364,7 +365,12 @@ impl Worker {
             until,
             work.catch_unwind(),
         );
-        match tokio::time::timeout_at(until.instant(), Box::pin(kept_work)).await {
+        let in_time = tokio::time::timeout_at(until.instant(), Box::pin(kept_work));
+        let ended = tokio::select! {
+            ended = in_time => ended,
+            () = interrupted() => return Err(cut_short()),
+        };
+        match ended {
             Ok(Ok(Ok(result))) => result,
             Ok(Ok(Err(_))) => Err(panicked()),
             Ok(Err(lost)) => Err(lost),
@@ -437,6 +443,10 @@ fn out_of_time() -> Failure {
         "the run's time was up; the next run continues",
     )
     .because(Cause::Timeout)
+}
+
+fn cut_short() -> Failure {
+    Failure::retryable(Side::Program, "the command was interrupted").because(Cause::Timeout)
 }
 
 pub(super) fn panicked() -> Failure {

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::console::{Cell, Console, Exit, Tone, note};
 use crate::operator::Operator;
+use crate::stop::end_in_order;
 use crate::table::{self, AWS_TIME, Access};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
@@ -226,7 +227,10 @@ async fn once(run: &Run, task: Task, mode: Option<Mode>, console: &Console) -> R
     let deadline = Deadline::within(MAX_RUN);
     let summary = match (task, mode) {
         (Task::Reconcile, Some(Mode::Report)) => scheduler.plan(deadline).await,
-        _ => scheduler.run(task, mode, deadline).await,
+        _ => {
+            end_in_order()?;
+            scheduler.run(task, mode, deadline).await
+        }
     };
     bar.finish_and_clear();
     Ok(summary?)
