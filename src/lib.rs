@@ -36,6 +36,7 @@ pub mod http;
 pub mod ids;
 #[cfg(feature = "local")]
 pub mod insight;
+pub mod interruption;
 pub mod lambda;
 pub mod ledger;
 pub mod okta;

@@ -25,7 +25,7 @@ pub enum Next {
     Retry,
 }
 
-/// Open failures of one cause, of one class, on one side.
+/// Open failures with the same cause, class and text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SameCause {
     /// The cause's word.
@@ -38,7 +38,7 @@ pub struct SameCause {
     pub count: usize,
     /// When the newest was recorded, milliseconds since the epoch.
     pub newest_at_ms: i64,
-    /// The text of the newest: the side and what failed.
+    /// Their text: the side and what failed.
     pub error: String,
     /// Its advice.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,11 +64,6 @@ impl SameCause {
         }
     }
 
-    /// The side at the beginning of the text.
-    fn side(&self) -> &str {
-        side(&self.error)
-    }
-
     /// Groups failed records. Those that wait for an operator come first, then the newest.
     pub fn group(records: &[Record], dead: &DeadLetters) -> Vec<Self> {
         let mut groups: Vec<Self> = Vec::new();
@@ -85,7 +80,10 @@ impl SameCause {
                 Class::Retryable => Next::Retry,
             };
             let found = groups.iter().position(|group| {
-                group.cause == at.cause && group.next == next && group.side() == side(at.what)
+                group.cause == at.cause
+                    && group.next == next
+                    && group.error == at.what
+                    && group.advice.as_deref() == at.advice
             });
             let position = found.unwrap_or_else(|| {
                 groups.push(Self::of(record, &at, next));
@@ -100,10 +98,6 @@ impl SameCause {
         groups.sort_by_key(|group| group.next);
         groups
     }
-}
-
-fn side(text: &str) -> &str {
-    text.split_once(": ").map_or("", |(side, _)| side)
 }
 
 /// The parts of a failed record's text.
@@ -214,6 +208,7 @@ mod tests {
             record("e3", "user#2", 3, (Permanent, "username_taken", taken)),
             record("e4", "user#4", 2, (Permanent, "rejected", "Okta: no")),
             record("e5", "user#4", 4, (Permanent, "rejected", "Anypoint: no")),
+            record("e7", "user#7", 0, (Permanent, "rejected", "Okta: never")),
             settled,
         ];
         let groups = SameCause::group(&records, &DeadLetters::default());
@@ -227,6 +222,7 @@ mod tests {
                 ("rejected", 1, 1),
                 ("username_taken", 2, 1),
                 ("rejected", 1, 1),
+                ("rejected", 1, 1),
                 ("timeout", 1, 1)
             ]
         );
@@ -239,7 +235,10 @@ mod tests {
             failures: groups,
             held: ["user#4".to_owned(), "user#9".to_owned()].into(),
         };
-        assert_eq!(inbox.waiting(), ["user#2", "user#4", "user#9"].into());
+        assert_eq!(
+            inbox.waiting(),
+            ["user#2", "user#4", "user#7", "user#9"].into()
+        );
         assert_eq!(inbox.failed(Next::Retry), ["user#1"].into());
     }
 }

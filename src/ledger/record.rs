@@ -111,6 +111,14 @@ impl Record {
         self.status == Status::Done && self.dry_run == Some(true)
     }
 
+    /// Whether its run ended without a result. The next claim continues it.
+    pub fn is_cut_off(&self, now_ms: i64) -> bool {
+        let is_over = self
+            .lease_until_ms
+            .is_none_or(|until_ms| until_ms <= now_ms);
+        self.status == Status::InProgress && is_over
+    }
+
     /// Its state as lists show it. A dry run is not shown as done.
     pub fn state(&self) -> &'static str {
         if self.is_dry_run() {

@@ -119,6 +119,14 @@ impl Cursor {
     }
 }
 
+/// A change that is neither done nor failed for good.
+#[derive(Debug)]
+pub(super) struct OpenChange {
+    pub(super) change: Change,
+    /// What its record says, if it has one.
+    pub(super) status: Option<Status>,
+}
+
 /// The links and pages that a run has met. The same page may come again under another link.
 #[derive(Default)]
 struct Met(HashSet<u64>);
@@ -279,17 +287,17 @@ impl Scheduler {
             summary.add("would_queue", reading.changes.len());
             return Ok(true);
         }
-        let sent = self.send(&reading.changes, deadline).await;
+        let sent = self.send(&reading.changes, deadline).await?;
         summary.add("queued", sent.count);
         match sent.failure {
             // Without a queue the cursor keeps the changes that are not done yet, and the run goes on.
             Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
-                let open = self.open(reading.changes).await?;
-                if cursor.open.len() + open.len() > MAX_OPEN {
+                summary.add("open", sent.open.len());
+                if cursor.open.len() + sent.open.len() > MAX_OPEN {
                     return Err(failure);
                 }
-                summary.add("open", open.len());
-                cursor.open.extend(open);
+                let open = sent.open.into_iter();
+                cursor.open.extend(open.map(|open| open.change));
                 Ok(true)
             }
             Some(failure) => Err(failure),
@@ -307,28 +315,29 @@ impl Scheduler {
         if kept.is_empty() || summary.mode == Mode::Report {
             return Ok(kept);
         }
-        let sent = self.send(&kept, deadline).await;
+        let sent = self.send(&kept, deadline).await?;
         summary.add("queued", sent.count);
         if sent.failure.is_none() && !sent.out_of_time {
             return Ok(Vec::new());
         }
         let open = self.open(kept).await?;
         summary.add("open", open.len());
-        Ok(open)
+        Ok(open.into_iter().map(|open| open.change).collect())
     }
 
     /// The changes that are neither done nor failed for good.
-    pub(super) async fn open(&self, changes: Vec<Change>) -> Result<Vec<Change>, Failure> {
+    pub(super) async fn open(&self, changes: Vec<Change>) -> Result<Vec<OpenChange>, Failure> {
         let mut open = Vec::new();
         for change in changes {
             let record = self.ports.ledger.record_of(&change.work()).await?;
+            let status = record.as_ref().map(|record| record.status);
             let is_settled = record.is_some_and(|record| match record.status {
                 Status::Done | Status::Held | Status::Resolved => true,
                 Status::Failed => record.error_class == Some(Class::Permanent),
                 Status::InProgress | Status::Waiting => false,
             });
             if !is_settled {
-                open.push(change);
+                open.push(OpenChange { change, status });
             }
         }
         Ok(open)

@@ -6,9 +6,11 @@
 use std::time::Duration;
 
 use super::Scheduler;
+use super::catch_up::OpenChange;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
+use crate::interruption::is_interrupted;
 
 /// Changes in one portion.
 const MAX_PORTION: usize = 100;
@@ -24,6 +26,8 @@ const MAX_FAILURES: usize = 3;
 pub(super) struct Sent {
     /// How many are durable. Without a queue, how many are done.
     pub(super) count: usize,
+    /// Those of the portions that failed inline that are neither done nor failed for good.
+    pub(super) open: Vec<OpenChange>,
     /// The first failure.
     pub(super) failure: Option<Failure>,
     /// Whether the time was up before all were sent.
@@ -32,13 +36,20 @@ pub(super) struct Sent {
 
 impl Scheduler {
     /// Sends `changes` in order, until the time is up or the queue is out of reach.
-    pub(super) async fn send(&self, changes: &[Change], deadline: Deadline) -> Sent {
+    ///
+    /// # Errors
+    /// When the table fails.
+    pub(super) async fn send(
+        &self,
+        changes: &[Change],
+        deadline: Deadline,
+    ) -> Result<Sent, Failure> {
         let mut sent = Sent::default();
         let mut failures = 0;
         for portion in changes.chunks(MAX_PORTION) {
-            if deadline.remaining() < MIN_TIME {
+            if is_interrupted() || deadline.remaining() < MIN_TIME {
                 sent.out_of_time = true;
-                return sent;
+                return Ok(sent);
             }
             let until = deadline.earlier_by(SPARE);
             match self.queue.send_by(portion, until).await {
@@ -51,21 +62,26 @@ impl Scheduler {
                         changes = portion.len(),
                         "could not send all changes: {failure}"
                     );
-                    if deadline.remaining() < MIN_TIME {
-                        sent.out_of_time = true;
-                        return sent;
-                    }
                     if failure.side == Side::Queue {
                         failures += 1;
+                    } else {
+                        // A portion that failed inline may be done but for one change.
+                        let open = self.open(portion.to_vec()).await?;
+                        sent.count += portion.len() - open.len();
+                        sent.open.extend(open);
+                    }
+                    if deadline.remaining() < MIN_TIME {
+                        sent.out_of_time = true;
+                        return Ok(sent);
                     }
                     sent.failure.get_or_insert(failure);
                     if failures >= MAX_FAILURES {
-                        return sent;
+                        return Ok(sent);
                     }
                 }
             }
             self.progress("sending changes", sent.count, Some(changes.len()));
         }
-        sent
+        Ok(sent)
     }
 }

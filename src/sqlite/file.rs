@@ -266,7 +266,7 @@ impl Unfit {
             ),
             Self::Damaged => (
                 format!("{name} is damaged"),
-                "put a copy in its place: okta-anypoint restore COPY --data FILE",
+                "use an undamaged copy: okta-anypoint restore COPY --data FILE",
             ),
             Self::Refused(error) => return explain(Side::Table, &error),
         };

@@ -41,6 +41,7 @@ use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{EventUuid, Subject};
+use crate::interruption::is_interrupted;
 use crate::ledger::{ClaimOutcome, Leased, Reason, SUBJECT_WAIT, Work, lease_within};
 use crate::provision::{Changes, Ports, Provisioner, SecondLook, Shadow};
 use crate::queue::Queue;
@@ -92,6 +93,11 @@ impl Verdict {
             },
             other => other,
         }
+    }
+
+    /// This verdict if the message goes back by it, else `other`.
+    fn or(self, other: Self) -> Self {
+        if self.is_retry() { self } else { other }
     }
 
     /// Whether the message goes back.
@@ -270,7 +276,7 @@ impl Worker {
             tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
             return back(Some(PAUSED_FOR));
         }
-        if deadline.remaining() < self.pace.least {
+        if is_interrupted() || deadline.remaining() < self.pace.least {
             return back(None);
         }
         if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
@@ -279,10 +285,7 @@ impl Worker {
             self.report_late(changes, Late::because_of(&failure));
             return back(failure.retry_after);
         }
-        let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
-        let patience = self.pace.patience.min(patient.remaining());
-        let key = subject.to_string();
-        let lease = match lease_within(&*self.ports.ledger, &key, deadline, patience).await {
+        let lease = match self.take(subject, deadline).await {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
@@ -349,6 +352,19 @@ impl Worker {
             verdicts[first..].fill(verdict);
         }
         verdicts
+    }
+
+    /// Takes the lease on a subject. Waits for another run while the pace and the time allow it.
+    async fn take(&self, subject: &Subject, deadline: Deadline) -> Result<Leased, Failure> {
+        let patient = deadline.earlier_by(self.pace.recording + self.pace.least);
+        let patience = self.pace.patience.min(patient.remaining());
+        lease_within(
+            &*self.ports.ledger,
+            &subject.to_string(),
+            deadline,
+            patience,
+        )
+        .await
     }
 
     fn report_late(&self, changes: &[&Change], why: Late) {

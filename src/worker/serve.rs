@@ -11,8 +11,9 @@ use crate::deadline::Deadline;
 use crate::event::{Change, RECONCILE_EVENT_TYPE};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
+use crate::interruption::interrupted;
 use crate::ledger::{
-    AuditEntry, Claim, Conclusion, EndState, Ending, Lease, Leased, Memo, Reason, Recorded,
+    AuditEntry, Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Reason, Recorded,
     while_kept,
 };
 use crate::provision::{Announced, Applied, Brake, Changes, FollowUp, Known, Progress, Turn};
@@ -31,12 +32,29 @@ pub(super) struct Claimed<'c> {
     pub(super) deadline: Deadline,
 }
 
+/// What a run looked at, and what it did.
+struct Looked<'c> {
+    subject: &'c Subject,
+    changes: Vec<&'c Change>,
+    applied: Vec<Applied>,
+    deadline: Deadline,
+}
+
+/// What a run writes when it gives its lease back. It holds the claims, so none of them outlives the lease.
+struct Records {
+    claims: Vec<Claim>,
+    /// The ends of the claims whose runs died too often.
+    dead: Vec<(Claim, Ending)>,
+    memory: Memory,
+    audit: Vec<AuditEntry>,
+}
+
 impl Worker {
     /// Serves all claimed changes with one look, and gives the lease back.
     pub(super) async fn serve(
         &self,
         claimed: Claimed<'_>,
-        mut lease: Lease,
+        lease: Lease,
         known: Result<Known, Failure>,
     ) -> Verdict {
         let Claimed {
@@ -49,7 +67,7 @@ impl Worker {
         let (dead, claims): (Vec<Claim>, Vec<Claim>) = claims
             .into_iter()
             .partition(|claim| claim.deaths >= MAX_DEATHS);
-        let mut endings: Vec<(Claim, Ending)> = dead.into_iter().map(fail_dead).collect();
+        let endings: Vec<(Claim, Ending)> = dead.into_iter().map(fail_dead).collect();
         let mut progress = Progress::default();
         let mut result = match known {
             _ if claims.is_empty() => Ok(()),
@@ -71,39 +89,152 @@ impl Worker {
         }
         let now_ms = self.ports.clock.now_ms();
         let memory = progress.memory.take();
-        let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
-        let mut audit = record::audit(&lease, &changes, reason, &progress, now_ms);
+        let memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
+        let audit = record::audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
-        let next = progress.next(&result);
-        if !next.is_empty() {
-            let memo = memory.to_memo();
-            let followed = self.follow_up(&next, lease, memo, &mut audit, deadline);
-            match followed.await {
-                Ok((ours, followed)) => {
-                    lease = ours;
-                    result = result.and(followed);
-                }
-                // The claims stay until their lease is over. Then the next run does the rest.
-                Err(failure) => {
-                    tracing::warn!(%subject, "events go back: {failure}");
-                    return Verdict::retry(&failure);
-                }
-            }
+        let mut next = found(&progress.next(&result), now_ms);
+        if let Some(queue) = &self.follow_ups
+            && !next.is_empty()
+        {
+            result = result.and(queue.send(&next).await);
+            next.clear();
         }
         let state = match result {
             Ok(()) => progress.end.take().unwrap_or(EndState::Done),
             Err(failure) => EndState::Failed(failure),
         };
-        if !claims.is_empty() {
-            memory.note_end(&state);
+        let looked = Looked {
+            subject,
+            changes,
+            applied: progress.applied,
+            deadline,
+        };
+        let records = Records {
+            claims,
+            dead: endings,
+            memory,
+            audit,
+        };
+        if next.is_empty() {
+            let verdict = self.report_end(&looked, &state);
+            return self.record(&looked, lease, records, &state, verdict).await;
         }
-        let verdict = self.report_end(subject, &changes, &progress.applied, &state);
+        Box::pin(self.serve_next(looked, lease, records, state, next)).await
+    }
+
+    /// Serves the subjects to look at next, because there is no queue for them. It gives the lease back meanwhile, so that
+    /// no two runs wait for each other. The claims end with the lease: until the rest is done, their records say that it
+    /// is not. So a run that dies here, or finds the subject busy, leaves true records.
+    async fn serve_next(
+        &self,
+        looked: Looked<'_>,
+        lease: Lease,
+        records: Records,
+        state: EndState,
+        next: Vec<Change>,
+    ) -> Verdict {
+        let for_now = match &state {
+            EndState::Failed(_) => state.clone(),
+            _ => EndState::Failed(not_done(next.len(), next.len())),
+        };
+        let recorded = self.record(&looked, lease, records, &for_now, Verdict::Settled);
+        let recorded = recorded.await;
+        let until = looked.deadline.earlier_by(self.pace.recording);
+        let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::Delivery, until));
+        let verdicts = run.await;
+        let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
+        let failed = match &state {
+            EndState::Failed(_) => Some(for_now),
+            _ if open > 0 => Some(EndState::Failed(not_done(open, next.len()))),
+            _ => None,
+        };
+        if let Some(failed) = failed {
+            return recorded.or(self.report_end(&looked, &failed));
+        }
+        if recorded.is_retry() {
+            return recorded;
+        }
+        let (lease, records, claimed) = match self.claim_again(&looked).await {
+            Ok(claimed) => claimed,
+            Err(failure) => return self.report_end(&looked, &EndState::Failed(failure)),
+        };
+        let verdict = claimed.or(self.report_end(&looked, &state));
+        // The records have the steps already.
+        let looked = Looked {
+            applied: Vec::new(),
+            ..looked
+        };
+        self.record(&looked, lease, records, &state, verdict).await
+    }
+
+    /// Takes the lease and the claims again after the follow-ups are done. The verdict says whether a change goes back
+    /// because it could not be claimed.
+    async fn claim_again(&self, looked: &Looked<'_>) -> Result<(Lease, Records, Verdict), Failure> {
+        let lease = match self.take(looked.subject, looked.deadline).await? {
+            Leased::Ours(lease) => lease,
+            Leased::Busy { until_ms } => {
+                let what = "another run works on the subject; all is done but the record";
+                return Err(Failure::retryable(Side::Program, what)
+                    .because(Cause::Busy)
+                    .after(Some(self.until(until_ms))));
+            }
+        };
+        let mut claims = Vec::with_capacity(looked.changes.len());
+        let mut verdict = Verdict::Settled;
+        for change in &looked.changes {
+            let work = change.work();
+            let claimed = self.ports.ledger.claim(&work, &lease, Reason::Delivery);
+            match claimed.await {
+                Ok(ClaimOutcome::Claimed(claim)) => claims.push(claim),
+                // Another run did it meanwhile.
+                Ok(ClaimOutcome::AlreadyDone | ClaimOutcome::AlreadyFailed) => {}
+                Ok(ClaimOutcome::Busy { .. } | ClaimOutcome::Waiting { .. }) => {
+                    verdict = Verdict::retry_after(None);
+                }
+                Err(failure) => {
+                    tracing::error!(subject = %looked.subject, "could not claim an event: {failure}");
+                    verdict = Verdict::retry(&failure);
+                }
+            }
+        }
+        let now_ms = self.ports.clock.now_ms();
+        let found = "a run that came back to the subject found a run between cut off";
+        let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
+        interrupted.iter().for_each(AuditEntry::log);
+        let records = Records {
+            claims,
+            dead: Vec::new(),
+            memory: Memory::of(&lease, now_ms),
+            audit: interrupted.into_iter().collect(),
+        };
+        Ok((lease, records, verdict))
+    }
+
+    /// Records how the claims ended, and gives the lease back. The verdict is `verdict`, unless another run took over or
+    /// the table failed: then the changes go back.
+    async fn record(
+        &self,
+        looked: &Looked<'_>,
+        lease: Lease,
+        records: Records,
+        state: &EndState,
+        verdict: Verdict,
+    ) -> Verdict {
+        let Records {
+            claims,
+            dead: mut endings,
+            mut memory,
+            audit,
+        } = records;
+        if !claims.is_empty() {
+            memory.note_end(state);
+        }
         let verdict = verdict.counting(memory.failures);
         let ending = Ending {
-            applied: progress.applied.iter().map(ToString::to_string).collect(),
+            applied: looked.applied.iter().map(ToString::to_string).collect(),
             state: match state {
-                EndState::Failed(failure) => EndState::Failed(failure.of_event()),
-                other => other,
+                EndState::Failed(failure) => EndState::Failed(failure.clone().of_event()),
+                other => other.clone(),
             },
         };
         endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
@@ -157,13 +288,8 @@ impl Worker {
     }
 
     /// Logs and counts how a look ended. Returns the verdict for its changes.
-    fn report_end(
-        &self,
-        subject: &Subject,
-        changes: &[&Change],
-        applied: &[Applied],
-        state: &EndState,
-    ) -> Verdict {
+    fn report_end(&self, looked: &Looked<'_>, state: &EndState) -> Verdict {
+        let (subject, changes, applied) = (looked.subject, &looked.changes, &looked.applied);
         for applied in applied {
             self.metrics.count(Metric::Applied(applied.action), 1);
         }
@@ -239,7 +365,12 @@ impl Worker {
             until,
             work.catch_unwind(),
         );
-        match tokio::time::timeout_at(until.instant(), Box::pin(kept_work)).await {
+        let in_time = tokio::time::timeout_at(until.instant(), Box::pin(kept_work));
+        let ended = tokio::select! {
+            ended = in_time => ended,
+            () = interrupted() => return Err(cut_short()),
+        };
+        match ended {
             Ok(Ok(Ok(result))) => result,
             Ok(Ok(Err(_))) => Err(panicked()),
             Ok(Err(lost)) => Err(lost),
@@ -266,63 +397,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Queues the subjects to look at next, as changes of their own. Without a queue the worker serves them at once. It
-    /// gives the lease back meanwhile, so that no two runs wait for each other.
-    async fn follow_up(
-        &self,
-        next: &[FollowUp],
-        lease: Lease,
-        memo: Memo,
-        audit: &mut Vec<AuditEntry>,
-        deadline: Deadline,
-    ) -> Result<(Lease, Result<(), Failure>), Failure> {
-        let now_ms = self.ports.clock.now_ms();
-        let changes: Vec<Change> = next
-            .iter()
-            .map(|next| match next {
-                FollowUp::Subject(subject) | FollowUp::Once(subject) => {
-                    Change::found(subject.clone(), now_ms)
-                }
-                FollowUp::Member(user, group) => {
-                    Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
-                }
-            })
-            .collect();
-        if let Some(queue) = &self.follow_ups {
-            return Ok((lease, queue.send(&changes).await));
-        }
-        let subject = lease.subject().to_owned();
-        // Without the lease no other run would notice if this one died, so it writes the audit entries now.
-        let conclusion = Conclusion {
-            memo,
-            audit: std::mem::take(audit),
-            ..Conclusion::default()
-        };
-        self.ports.ledger.conclude(lease, conclusion).await?;
-        let deadline = deadline.earlier_by(self.pace.recording);
-        let run: BoxFuture<'_, _> = Box::pin(self.run(&changes, Reason::Delivery, deadline));
-        let verdicts = run.await;
-        let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
-        let result = if open == 0 {
-            Ok(())
-        } else {
-            let message = format!(
-                "{open} of {} follow-up subjects are not done",
-                changes.len()
-            );
-            Err(Failure::retryable(Side::Program, message).because(Cause::Busy))
-        };
-        match self.ports.ledger.lease(&subject, deadline.lease()).await? {
-            Leased::Ours(lease) => Ok((lease, result)),
-            Leased::Busy { until_ms } => Err(Failure::retryable(
-                Side::Program,
-                "another run took the subject meanwhile",
-            )
-            .because(Cause::Busy)
-            .after(Some(self.until(until_ms)))),
-        }
-    }
-
     /// Writes the records and gives the lease back. `Some`: that failed, or another run took over. The changes go back.
     async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
         match self.ports.ledger.conclude(lease, conclusion).await {
@@ -345,12 +419,34 @@ impl Worker {
     }
 }
 
+/// The subjects to look at next, as changes of their own.
+fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
+    let change = |next: &FollowUp| match next {
+        FollowUp::Subject(subject) | FollowUp::Once(subject) => {
+            Change::found(subject.clone(), now_ms)
+        }
+        FollowUp::Member(user, group) => {
+            Change::found(Subject::User(user.clone()), now_ms).in_group(group.clone())
+        }
+    };
+    next.iter().map(change).collect()
+}
+
+fn not_done(open: usize, all: usize) -> Failure {
+    let message = format!("{open} of {all} follow-up subjects are not done");
+    Failure::retryable(Side::Program, message).because(Cause::Busy)
+}
+
 fn out_of_time() -> Failure {
     Failure::retryable(
         Side::Program,
         "the run's time was up; the next run continues",
     )
     .because(Cause::Timeout)
+}
+
+fn cut_short() -> Failure {
+    Failure::retryable(Side::Program, "the command was interrupted").because(Cause::Timeout)
 }
 
 pub(super) fn panicked() -> Failure {

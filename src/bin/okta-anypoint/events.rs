@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use okta_anypoint::clock::rfc3339;
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::insight::{Next, SameCause, names_of, would_do};
 use okta_anypoint::ledger::{DRY_RUN, Filter, Record, Status};
 use okta_anypoint::queue::DeadLetters;
@@ -147,7 +147,10 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
     let groups = SameCause::group(records, dead);
     for group in &groups {
         let (tone, what_next) = match group.next {
-            Next::Retry => (Tone::Quiet, "retried by itself"),
+            Next::Retry => (
+                Tone::Quiet,
+                "retried by itself if it came with an event; a command's failure waits for `replay`",
+            ),
             Next::DeadLetter => (Tone::Bad, "retried as often as allowed: waits for you"),
             Next::Person => (Tone::Bad, "waits for you"),
         };
@@ -189,6 +192,10 @@ fn by_cause(records: &[Record], dead: &DeadLetters, args: &Args, console: &Conso
     ))
 }
 
+fn is_cut_off(record: &Record) -> bool {
+    record.is_cut_off(SystemClock.now_ms())
+}
+
 /// Records as a table, with the reasons of failures below it.
 fn list(
     records: &[Record],
@@ -226,6 +233,15 @@ fn list(
         console.say(&record.id)?;
         console.say_indented(2, error)?;
     }
+    if let Some(first) = records.iter().find(|record| is_cut_off(record)) {
+        console.say_gap()?;
+        console.say("Cut off: its run ended without a result. If no message brings it again:")?;
+        console.say_whole(format!(
+            "  okta-anypoint replay {}{}",
+            first.id,
+            args.table.option()
+        ))?;
+    }
     if let Some(first) = failed.first() {
         console.say_gap()?;
         console.say("When the cause is fixed:")?;
@@ -255,7 +271,7 @@ fn csv(records: &[Record], names: &HashMap<String, String>) -> Result<Vec<String
 fn short(records: &[Record], console: &Console) -> Result<()> {
     let rows = records.iter().map(|record| {
         let state = match record.status {
-            Status::InProgress => Cell::new("running"),
+            Status::InProgress if !is_cut_off(record) => Cell::new("running"),
             Status::Failed => console.cell(Tone::Bad, "failed"),
             _ => state(record, console),
         };
@@ -305,6 +321,7 @@ fn state(record: &Record, console: &Console) -> Cell {
         (Status::Failed | Status::Held, _) => (Tone::Bad, record.status.as_str()),
         (Status::Done, _) if record.is_dry_run() => (Tone::Quiet, DRY_RUN),
         (Status::Done, _) => (Tone::Good, record.status.as_str()),
+        (Status::InProgress, _) if is_cut_off(record) => (Tone::Bad, "cut off"),
         (Status::InProgress | Status::Waiting | Status::Resolved, _) => {
             return Cell::new(record.status.as_str());
         }

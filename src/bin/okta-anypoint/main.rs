@@ -50,7 +50,7 @@ use console::{Console, Exit, misused, report};
     max_term_width = 100,
     after_long_help = "Settings come from the environment, the same variables as on Lambda, and from --env-file.\n\
                        Exit codes: 0 done; 1 a problem was found or the work failed; 2 wrong usage \
-                       or settings.\n\n\
+                       or settings; 128 and the signal if one ended it.\n\n\
                        Examples:\n  \
                        okta-anypoint demo\n  \
                        okta-anypoint doctor\n  \
@@ -129,7 +129,8 @@ fn main() -> ExitCode {
         Err(error) => return report(Err(error.into()), &console),
     };
     let outcome = runtime.block_on(run(cli.command, &console));
-    report(outcome, &console)
+    let code = report(outcome, &console);
+    stop::ended_by_signal().map_or(code, ExitCode::from)
 }
 
 /// An empty variable counts as unset, for options as for settings.

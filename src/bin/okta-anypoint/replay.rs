@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::ArgGroup;
 use clap::builder::PossibleValuesParser;
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::failure::Cause;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::console::{Console, Exit, Tone, Usage};
 use crate::operator::{Operator, release};
+use crate::stop::end_in_order;
 use crate::table::Access;
 use crate::{names, table};
 
@@ -202,6 +204,18 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Exit> {
     work(&operator, changes, Asked::ByName, Reason::Replay, console).await
 }
 
+/// Why a change was not done now, and when to try again.
+fn not_now(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Wait { after } => {
+            let ends_ms = SystemClock.now_ms() + i64::try_from(after.as_millis()).unwrap_or(0);
+            let until = rfc3339(ends_ms);
+            format!("another run has the lease on it, until {until} at the latest; try again then")
+        }
+        _ => "the time was up, or the result could not be recorded; try again later".to_owned(),
+    }
+}
+
 /// How the work was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
@@ -315,6 +329,7 @@ pub async fn work(
     // An excluded subject counts as a problem: the operator asked for it.
     let mut results = leave_alone(operator, &mut changes, console).await?;
     let mut problems = results.len();
+    end_in_order()?;
     let verdicts = operator.work(&changes, reason).await;
     for (change, verdict) in changes.iter().zip(verdicts) {
         let record = operator.ports.ledger.record_of(&change.work()).await?;
@@ -348,13 +363,7 @@ pub async fn work(
             (Some(record), _) if record.status == Status::Failed && !is_busy => {
                 (console.paint(Tone::Bad, "failed"), record.error.clone())
             }
-            _ => (
-                console.paint(Tone::Bad, "not now"),
-                Some(
-                    "another run has the lease on it, or the result could not be recorded; try again later"
-                        .to_owned(),
-                ),
-            ),
+            _ => (console.paint(Tone::Bad, "not now"), Some(not_now(verdict))),
         };
         console.say(format!("{mark}  {}  {}", change.subject, change.uuid))?;
         if let Some(said) = &said {

@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::console::{Cell, Console, Exit, Tone, note};
 use crate::operator::Operator;
+use crate::stop::end_in_order;
 use crate::table::{self, AWS_TIME, Access};
 
 /// A run by hand may take long: a reconcile of ten thousand users does.
@@ -226,7 +227,10 @@ async fn once(run: &Run, task: Task, mode: Option<Mode>, console: &Console) -> R
     let deadline = Deadline::within(MAX_RUN);
     let summary = match (task, mode) {
         (Task::Reconcile, Some(Mode::Report)) => scheduler.plan(deadline).await,
-        _ => scheduler.run(task, mode, deadline).await,
+        _ => {
+            end_in_order()?;
+            scheduler.run(task, mode, deadline).await
+        }
     };
     bar.finish_and_clear();
     Ok(summary?)
@@ -261,7 +265,8 @@ fn progress(console: &Console) -> (ProgressBar, Progress) {
 }
 
 fn verdict(summary: &Summary) -> Exit {
-    if summary.outcome == RunOutcome::Completed && summary.problems.is_empty() {
+    let is_whole = summary.problems.is_empty() && summary.count("open") == 0;
+    if summary.outcome == RunOutcome::Completed && is_whole {
         Exit::Done
     } else {
         Exit::Problem
@@ -300,6 +305,9 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
     for subject in &summary.excluded {
         console.say_behind("-- ", 3, format!("{subject}: excluded, left as it is"))?;
     }
+    if would && summary.task == Task::Reconcile {
+        show_unmanaged(summary, console)?;
+    }
     let counts: Vec<String> = summary
         .counts
         .iter()
@@ -315,12 +323,40 @@ fn show(summary: &Summary, console: &Console) -> Result<()> {
     Ok(())
 }
 
+/// The unmanaged accounts that a list for people names.
+const MAX_UNMANAGED: usize = 20;
+
+/// Accounts without a link. After a restore, somebody who left since the copy may be among them.
+fn show_unmanaged(summary: &Summary, console: &Console) -> Result<()> {
+    let accounts = &summary.unmanaged_accounts;
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    console.say("Accounts that no link names; they are never changed:")?;
+    for account in accounts.iter().take(MAX_UNMANAGED) {
+        console.say_whole(format!("  {account}"))?;
+    }
+    let more = accounts.len().saturating_sub(MAX_UNMANAGED);
+    if more > 0 {
+        console.say(format!("  and {more} more: --json names all"))?;
+    }
+    console.say_gap()
+}
+
 /// The last line: how it ended.
 fn show_end(summary: &Summary, console: &Console) -> Result<()> {
     let would = summary.mode == Mode::Report;
     // A catch-up has no differences: it does what the log says happened.
-    let queued = summary.counts.get("queued").copied().unwrap_or_default();
+    let queued = summary.count("queued");
+    let open = summary.count("open");
     let (tone, text) = match (summary.outcome, would) {
+        (RunOutcome::Completed, _) if open > 0 => {
+            let text = format!(
+                "{} not done; run it again",
+                counted(open, "change is", "changes are")
+            );
+            return console.say(console.paint(Tone::Bad, text));
+        }
         (RunOutcome::Completed, _)
             if summary.differences.is_empty() && summary.problems.is_empty() && queued == 0 =>
         {

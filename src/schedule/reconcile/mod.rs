@@ -35,6 +35,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use futures_util::future::try_join_all;
 
 use super::Scheduler;
+use super::catch_up::OpenChange;
 use super::summary::{Problem, RunOutcome, Summary};
 use crate::deadline::Deadline;
 use crate::event::Change;
@@ -118,16 +119,15 @@ impl Scheduler {
                     .map(|subject| Change::found(subject, now_ms)),
             )
             .collect();
-        let sent = self.send(&changes, deadline).await;
+        let sent = self.send(&changes, deadline).await?;
         summary.set("queued", sent.count);
         let is_whole = sent.failure.is_none();
         match sent.failure {
             Some(failure) if failure.side == Side::Queue => return Err(failure),
             // Without a queue, a change that fails is the problem of its subject.
             Some(_) => {
-                let open = self.open(changes).await?;
-                summary.set("open", open.len());
-                summary.problems.extend(open.into_iter().map(not_done));
+                summary.set("open", sent.open.len());
+                summary.problems.extend(sent.open.into_iter().map(not_done));
             }
             None => {}
         }
@@ -254,14 +254,19 @@ impl Scheduler {
     }
 }
 
-fn not_done(change: Change) -> Problem {
+fn not_done(open: OpenChange) -> Problem {
+    let why = match open.status {
+        Some(Status::Failed) => "`okta-anypoint events --failed` says why",
+        Some(Status::Waiting) => "it waits for a second look",
+        _ => "another run works on it, or the time was up",
+    };
     Problem {
-        subject: Some(change.subject),
+        subject: Some(open.change.subject),
         account: None,
         class: Class::Retryable,
-        text: "not done: `okta-anypoint events --failed` says why. The next reconcile finds it again, unless it is in \
-               sync by then."
-            .to_owned(),
+        text: format!(
+            "not done: {why}. The next reconcile finds it again, unless it is in sync by then."
+        ),
     }
 }
 

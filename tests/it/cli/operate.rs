@@ -1,8 +1,11 @@
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
 use serde_json::{Value, json};
 
-use super::{APP, Desk};
+use super::{APP, Desk, PROGRAM};
 
 fn actions(of: &Value) -> Vec<&str> {
     of["actions"]
@@ -504,4 +507,34 @@ async fn a_refused_phone_number_is_reported() {
         .await
         .expect(0)
         .says("refused the phone number");
+}
+
+/// Ctrl-C during a push: the record and the lease are written, so that the next push works at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_push_leaves_a_record_and_no_lease() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    desk.okta.traffic().set_latency(Duration::from_secs(2));
+    let mut command = Command::new(PROGRAM);
+    command.args(["push", &user, "--data"]).arg(&desk.data);
+    command.env_clear().envs(&desk.environment);
+    let mut push = command.stdout(Stdio::null()).spawn().unwrap();
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let events = |status: &str| {
+        let sql = "SELECT count(*) FROM events WHERE status = ?1";
+        file.query_row(sql, [status], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    while events("in_progress") == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let id = push.id().to_string();
+    let told = Command::new("kill").args(["-INT", &id]).status().unwrap();
+    assert!(told.success());
+    let ended = tokio::task::spawn_blocking(move || push.wait().unwrap());
+    assert_eq!(ended.await.unwrap().code(), Some(130));
+    assert_eq!((events("in_progress"), events("failed")), (0, 1));
+    desk.okta.traffic().set_latency(Duration::ZERO);
+    desk.on_file(&["push", &user]).await.expect(0);
+    assert!(desk.has_account("lin_example"));
 }

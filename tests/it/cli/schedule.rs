@@ -1,3 +1,4 @@
+use okta_anypoint::simulator::traffic::Fault;
 use serde_json::json;
 
 use super::Desk;
@@ -142,4 +143,60 @@ async fn a_plan_needs_no_data_file() {
     let nowhere = ["plan", "--data", folder.to_str().unwrap()];
     desk.run(&nowhere).await.expect(2);
     assert!(is_empty() && !desk.wrote());
+}
+
+#[tokio::test]
+async fn a_catch_up_that_left_work_says_so_and_fails() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let kim = desk.assigned("kim", "kim_example");
+    let fault = Fault::status(&format!("/users/{kim}"), 500, "{}");
+    let fault = desk.okta.traffic().inject(fault);
+    let left = desk.on_file(&["catch-up"]).await.expect(1);
+    assert!(!left.out.contains("nothing to do"), "{}", left.out);
+    left.says("not done; run it again");
+    assert!(desk.has_account("lin_example"));
+    desk.okta.traffic().remove_fault(fault);
+    desk.on_file(&["catch-up"]).await.expect(0);
+    assert!(desk.has_account("kim_example"));
+}
+
+#[tokio::test]
+async fn a_reconcile_beside_another_run_says_that_the_user_is_busy() {
+    let desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &lin]).await.expect(0);
+    desk.anypoint
+        .world()
+        .users
+        .values_mut()
+        .for_each(|user| user.first_name = "Else".to_owned());
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let sql = "UPDATE leases SET owner = 'another', lease_until_ms = ?2 WHERE subject = ?1";
+    let in_a_minute = jiff::Timestamp::now().as_millisecond() + 60_000;
+    let leased = file.execute(sql, (format!("user#{lin}"), in_a_minute));
+    assert_eq!(leased, Ok(1));
+    let told = desk.on_file(&["reconcile", "--yes"]).await.expect(1);
+    assert!(!told.out.contains("events --failed"), "{}", told.out);
+    told.says("another run works on it");
+}
+
+/// After a restore, a leaver's account may have no link. Somebody has to find it.
+#[tokio::test]
+async fn a_plan_names_the_accounts_without_a_link() {
+    let desk = Desk::new().await;
+    desk.assigned("lin", "lin_example");
+    let ids: Vec<String> = (0..21)
+        .map(|n| {
+            let name = format!("left{n}");
+            let email = format!("{name}@acme.example");
+            desk.anypoint
+                .world()
+                .add_user(&name, "L", "Eft", &email)
+                .unwrap()
+        })
+        .collect();
+    let plan = desk.on_file(&["plan"]).await.expect(0).says("and 1 more");
+    let named = ids.iter().filter(|id| plan.out.contains(*id)).count();
+    assert_eq!(named, 20, "{}", plan.out);
 }

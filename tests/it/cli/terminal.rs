@@ -167,7 +167,7 @@ async fn events_fit_a_terminal_of_eighty_columns_in_colour() {
                 for subject in [format!("user#{user}"), format!("group#{group}")] {
                     assert!(plain.contains(&subject), "{state}: {plain}");
                 }
-                let word = state.replace("in_progress", "running");
+                let word = state.replace("in_progress", "cut off");
                 assert!(plain.contains(&word), "{state}: {plain}");
             }
             for line in plain.lines() {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ids::AccountId;
-use okta_anypoint::ledger::Leased;
+use okta_anypoint::ledger::{Leased, Record, Status};
 use okta_anypoint::provision::{Adopt, Policy};
 use okta_anypoint::simulator::traffic::{Fault, Traffic};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
@@ -180,4 +181,43 @@ async fn an_intent_does_not_disable_the_account_of_another_user() {
     world.look_again(&ann).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     assert!(world.user_link(&ann).await.is_none());
+}
+
+/// A user whose team is missing, while another run takes the user for `time` during the look at the group. Returns the
+/// answer to the delivery, and the record of the last event.
+async fn user_taken_between(time: Duration) -> (u16, Record) {
+    let world = Arc::new(World::new().await);
+    let group = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &group));
+    let user = world.user("ann");
+    world.okta_does(|okta| okta.add_member(&group, &user));
+    let events = world.okta_does(|okta| okta.assign(APP, &user));
+    let subject = format!("user#{user}");
+    // Only the group's own look lists its members.
+    let members = format!("/groups/{group}/users");
+    let told = meanwhile_at_okta(&world, Method::GET, &members, async move |world| {
+        let leased = world.table.ledger.lease(&subject, time).await.unwrap();
+        assert!(matches!(leased, Leased::Ours(_)));
+    });
+    let answered = world.deliver(&events).await;
+    assert_eq!(told.try_recv(), Ok(()));
+    assert_eq!(world.team("Devs"), "ann");
+    let record = world.record(events.last().unwrap()).await;
+    done(world);
+    (answered, record)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_waits_for_its_subject_after_the_follow_ups() {
+    let (answered, record) = user_taken_between(Duration::from_millis(500)).await;
+    assert_eq!((answered, record.status), (204, Status::Done));
+    assert!(record.applied.unwrap().contains(&"mail_reset".to_owned()));
+}
+
+/// No record stays in progress when the run could not come back to its subject.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_cannot_come_back_to_its_subject_leaves_a_failed_record() {
+    let (answered, record) = user_taken_between(LONG).await;
+    assert_eq!((answered, record.status), (503, Status::Failed));
+    assert_eq!(record.error_class, Some(Class::Retryable));
 }
