@@ -78,8 +78,8 @@ pub use step::Step;
 pub(crate) use step::{Applied, action};
 pub use team::Pairing;
 pub(crate) use team::{
-    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, misplaced, plan_taken, plan_team,
-    team_unread,
+    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, internal_root, misplaced, plan_taken,
+    plan_team, team_unread,
 };
 pub use user::{
     AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,

@@ -13,4 +13,4 @@ pub(super) use apply::{Ensured, EnsuredTeam, NamedBy, is_unchanged_since, overta
 pub(crate) use names::{NameOwner, NamePlan, WantedName, plan_taken};
 pub use pair::Pairing;
 pub(super) use plan::TakenName;
-pub(crate) use plan::{Decided, TeamPlan, misplaced, plan_team, team_unread};
+pub(crate) use plan::{Decided, TeamPlan, internal_root, misplaced, plan_team, team_unread};

@@ -346,3 +346,39 @@ async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage)
     }
     assert_eq!(stage.role().as_deref(), Some("maintainer"));
 }
+
+#[rstest]
+#[case::no_ancestors(|other: &str| Fault::removed(TEAMS, Some(other), "/ancestor_team_ids"))]
+#[case::of_no_team(|other: &str| Fault::changed(TEAMS, Some(other), "/ancestor_team_ids", json!([])))]
+#[tokio::test]
+async fn a_strange_entry_is_not_the_root_of_a_new_team(#[case] lie: fn(&str) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let (other, root) = {
+        let mut anypoint = stage.world.anypoint();
+        let other = anypoint.add_team("0 Finance", None).unwrap();
+        (other, anypoint.root_team_id.clone())
+    };
+    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
+    let lie = lie(&other).on(Method::GET);
+    stage.play(lie, |okta| okta.assign_group(APP, &ops)).await;
+    let anypoint = stage.world.anypoint();
+    assert_eq!(anypoint.team_by_name("Ops").unwrap().ancestors, [root]);
+}
+
+#[rstest]
+#[case::no_ancestors(|team: &str| Fault::removed(TEAMS, Some(team), "/ancestor_team_ids"))]
+#[case::not_listed(|team: &str| Fault::lacking(TEAMS, &[team]))]
+#[tokio::test]
+async fn a_team_that_one_list_hides_is_adopted_by_the_retry(#[case] lie: fn(&str) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let team = stage.world.anypoint().add_team("Ops", None).unwrap();
+    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
+    // As often as one run looks.
+    let lie = lie(&team).on(Method::GET).times(6);
+    stage.world.anypoint.traffic().inject(lie);
+    let events = stage.world.okta_does(|okta| okta.assign_group(APP, &ops));
+    assert_eq!(stage.world.deliver(&events).await, 503);
+    assert_eq!(stage.world.deliver(&events).await, 204);
+    let link = stage.world.team_link(&ops).await.unwrap();
+    assert_eq!(link.team_id.as_str(), team);
+}
