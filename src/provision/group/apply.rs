@@ -99,7 +99,7 @@ impl Run<'_> {
                 }
                 view
             }
-            GroupState::Unpushed(why) => self.look.remains(group, why).await?,
+            GroupState::Unpushed(why) => self.remains(group, why).await?,
             GroupState::Excluded => return Ok(End::Done),
         };
         let Some(mut plan) = self.plan_known(group, &view).await? else {
@@ -242,7 +242,7 @@ impl Run<'_> {
         }
     }
 
-    /// Returns whether the team existed until the end.
+    /// Returns whether the team existed until the end, and nothing else kept the run from it.
     async fn carry_out_group(
         &mut self,
         group: &OktaGroupId,
@@ -265,11 +265,8 @@ impl Run<'_> {
                 self.applied(Applied::on(action::UNLINK_TEAM, team));
             }
             Some(TeamEnd::Delete) => {
-                if view.found.is_some() {
-                    let deadline = self.look.deadline;
-                    let call = self.ports().anypoint.delete_team(team, deadline);
-                    self.write(Applied::on(action::DELETE_TEAM, team), call)
-                        .await??;
+                if !self.delete_team(group, view, team).await? {
+                    return Ok(false);
                 }
                 self.ports().store.unlink_team(self.lease, group).await?;
             }
