@@ -70,6 +70,7 @@ pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
 pub(crate) use progress::{FollowUp, Progress};
 pub(crate) use provisioner::{Known, Turn};
 pub use provisioner::{Look, Provisioner, SecondLook};
+pub(crate) use run::REREAD_AFTER;
 pub use selection::GroupSelection;
 pub(crate) use selection::Selected;
 pub use shadow::dry_runs;

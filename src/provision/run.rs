@@ -17,7 +17,7 @@ use crate::ledger::{AuditEntry, Conclusion, EndState, Lease, Leased, Recorded, l
 use crate::store::Memory;
 
 /// How long after a first read the second one follows in the same run.
-const REREAD_AFTER: Duration = Duration::from_millis(500);
+pub(crate) const REREAD_AFTER: Duration = Duration::from_millis(500);
 /// Findings of one look that are remembered. A memory has to fit into an item of the table.
 const MAX_REMEMBERED: usize = 3_000;
 
