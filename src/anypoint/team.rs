@@ -28,22 +28,18 @@ pub struct Team {
     /// The team's name, unique in the organization.
     #[serde(rename = "team_name")]
     pub name: String,
-    /// The teams above it, root first, parent last; empty for a root team.
-    #[serde(default, rename = "ancestor_team_ids")]
+    /// The teams above it, root first, parent last; empty for a root team. Always present: a missing list must not make a
+    /// child team a root team.
+    #[serde(rename = "ancestor_team_ids")]
     pub ancestors: Vec<TeamId>,
-    team_type: Option<String>,
+    /// Always present, too: a missing type must not make an external team an internal one.
+    team_type: String,
 }
 
 impl Team {
     /// Whether it is the root of the internal teams: there is one such team, whatever its name.
     pub fn is_internal_root(&self) -> bool {
-        self.ancestors.is_empty() && self.is_internal()
-    }
-
-    fn is_internal(&self) -> bool {
-        self.team_type
-            .as_deref()
-            .is_none_or(|kind| kind == "internal")
+        self.ancestors.is_empty() && self.team_type == "internal"
     }
 
     /// Whether it is directly below `parent`.

@@ -70,6 +70,7 @@ pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
 pub(crate) use progress::{FollowUp, Progress};
 pub(crate) use provisioner::{Known, Turn};
 pub use provisioner::{Look, Provisioner, SecondLook};
+pub(crate) use run::REREAD_AFTER;
 pub use selection::GroupSelection;
 pub(crate) use selection::Selected;
 pub use shadow::dry_runs;
@@ -78,8 +79,8 @@ pub use step::Step;
 pub(crate) use step::{Applied, action};
 pub use team::Pairing;
 pub(crate) use team::{
-    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, misplaced, plan_taken, plan_team,
-    team_unread,
+    Decided, NameOwner, NamePlan, Past, TeamPlan, WantedName, internal_root, misplaced, plan_taken,
+    plan_team, team_unread,
 };
 pub use user::{
     AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,

@@ -16,8 +16,8 @@ use crate::ids::{OktaGroupId, Subject};
 use crate::ledger::{AuditEntry, Conclusion, EndState, Lease, Leased, Recorded, lease_within};
 use crate::store::Memory;
 
-/// How long after a first read the second one follows when there is no queue to wait in.
-const REREAD_AFTER: Duration = Duration::from_millis(500);
+/// How long after a first read the second one follows in the same run.
+pub(crate) const REREAD_AFTER: Duration = Duration::from_millis(500);
 /// Findings of one look that are remembered. A memory has to fit into an item of the table.
 const MAX_REMEMBERED: usize = 3_000;
 
@@ -156,6 +156,19 @@ impl<'a> Run<'a> {
             why,
         });
         Ok(true)
+    }
+
+    /// Waits a moment before a second read of Anypoint. Anypoint's lists may show the past, so it waits behind a queue, too.
+    ///
+    /// # Errors
+    /// Retryable, when there is no time for it.
+    pub(super) async fn pause_between_reads(&self) -> Result<(), Failure> {
+        if self.look.deadline.remaining() <= REREAD_AFTER * 2 {
+            let what = "no time was left for a second reading; nothing was changed";
+            return Err(Failure::retryable(Side::Program, what).because(Cause::OutOfTime));
+        }
+        tokio::time::sleep(REREAD_AFTER).await;
+        Ok(())
     }
 
     /// Waits a moment if the second read has to happen in this run and there is time for it. Returns whether it waited.

@@ -99,7 +99,7 @@ impl Run<'_> {
                 }
                 view
             }
-            GroupState::Unpushed(why) => self.look.remains(group, why).await?,
+            GroupState::Unpushed(why) => self.remains(group, why).await?,
             GroupState::Excluded => return Ok(End::Done),
         };
         let Some(mut plan) = self.plan_known(group, &view).await? else {
@@ -242,7 +242,7 @@ impl Run<'_> {
         }
     }
 
-    /// Returns whether the team existed until the end.
+    /// Returns whether the team existed until the end, and nothing else kept the run from it.
     async fn carry_out_group(
         &mut self,
         group: &OktaGroupId,
@@ -266,11 +266,9 @@ impl Run<'_> {
                 self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
             }
             Some(TeamEnd::Delete) => {
-                if view.found.is_some() {
-                    let deadline = self.look.deadline;
-                    let call = self.ports().anypoint.delete_team(team, deadline);
-                    let what = Applied::on(action::DELETE_TEAM, team, plan.remove_why);
-                    self.write(what, call).await??;
+                let why = plan.remove_why;
+                if view.found.is_some() && !self.delete_team(group, view, team, why).await? {
+                    return Ok(false);
                 }
                 self.ports().store.unlink_team(self.lease, group).await?;
             }

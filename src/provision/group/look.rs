@@ -16,6 +16,7 @@ use crate::provision::policy::TeamRemoval;
 use crate::provision::provisioner::{Look, few_at_once};
 use crate::provision::selection::{GroupSelection, Selected};
 use crate::provision::shown::{GroupSeen, unshown};
+use crate::provision::team::{check_team_read, internal_root};
 use crate::provision::user::Membership;
 use crate::provision::wanted::{MemberWanted, wanted};
 use crate::store::{TeamLink, Tenure};
@@ -142,9 +143,12 @@ impl Look<'_> {
             Some(link) if deletes => {
                 let listed = self.ports.anypoint.list_teams(self.deadline).await?;
                 let listed = listed.telling();
-                // A team that could not be read may hang below this one.
+                // A team that could not be read may hang below this one. So may a team with a wrong place, and the list then
+                // has several root teams.
                 if listed.fault().is_some() {
                     extent = Extent::Incomplete;
+                } else {
+                    internal_root(&listed.items)?;
                 }
                 let is_below = |ancestors: &[TeamId]| ancestors.contains(&link.team_id);
                 let teams = listed.items.iter();
@@ -268,17 +272,31 @@ impl Look<'_> {
         let anypoint = &self.ports.anypoint;
         let listed = anypoint.list_members(&link.team_id, self.deadline).await?;
         let Some(listed) = listed.map(Listed::telling) else {
-            return match anypoint.team(&link.team_id, self.deadline).await? {
-                Some(_) => Err(contradiction(
-                    Side::Anypoint,
-                    "the team is there, and its members are not",
-                )),
-                None => Ok((None, Extent::Complete)),
-            };
+            self.check_team_gone(&link.team_id).await?;
+            return Ok((None, Extent::Complete));
         };
         let extent = listed.extent;
         let members = listed.with_unread(Member::unread);
         Ok((Some(self.members_found(members).await?), extent))
+    }
+
+    /// Checks that nothing else shows a team whose members are not there.
+    async fn check_team_gone(&self, team: &TeamId) -> Result<(), Failure> {
+        let anypoint = &self.ports.anypoint;
+        let (found, listed) = try_join(
+            anypoint.team(team, self.deadline),
+            anypoint.list_teams(self.deadline),
+        )
+        .await?;
+        let listed = listed.telling();
+        check_team_read(team, &listed)?;
+        if found.is_some() || listed.items.iter().any(|found| found.id == *team) {
+            return Err(contradiction(
+                Side::Anypoint,
+                "the team is there, and its members are not",
+            ));
+        }
+        Ok(())
     }
 
     /// Whose accounts a team's members are. For a former account it reads whether the account is disabled.

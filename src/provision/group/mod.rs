@@ -2,6 +2,7 @@
 
 mod apply;
 mod ask;
+mod end;
 mod look;
 mod plan;
 mod view;

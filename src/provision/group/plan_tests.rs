@@ -167,6 +167,29 @@ fn a_membership_of_an_unknown_kind_is_reported_where_it_has_to_end() {
     assert_eq!(plan(&kept, &keep).refused, None);
 }
 
+/// Whatever one of two readings shows is there, and the more careful one decides about a membership.
+#[test]
+fn two_readings_of_a_team_are_united() {
+    let read = |members: &[(&str, bool)], below: usize| {
+        let members = members.iter();
+        let members = members.map(|(id, plain)| found(id, *plain, Some("00u1")));
+        GroupView {
+            below,
+            ..view(
+                GroupWanted::Nothing(Unpushed::Gone),
+                Some(members.collect()),
+            )
+        }
+    };
+    let one = || read(&[("a", true), ("b", false)], 1);
+    let other = || read(&[("b", true), ("c", true)], 0);
+    let all = read(&[("a", true), ("b", false), ("c", true)], 1);
+    assert_eq!(one().united(other()).unwrap(), all);
+    assert_eq!(other().united(one()).unwrap(), all);
+    let gone = view(GroupWanted::Nothing(Unpushed::Gone), None);
+    assert!(one().united(gone).unwrap_err().is_retryable());
+}
+
 #[test]
 fn a_team_in_sync_gets_an_empty_plan() {
     let view = view(members(&["a"]), Some(vec![found("a", true, Some("00u1"))]));

@@ -1,8 +1,9 @@
 //! What a look at a group saw: all that the planner knows.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::failure::Side;
+use super::look::went_away;
+use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaUserId};
 use crate::provision::finding::{Finding, Unpushed};
 use crate::provision::team::Past;
@@ -117,6 +118,32 @@ pub(crate) struct GroupView {
 }
 
 impl GroupView {
+    /// Two readings of the team of a group that is not pushed, as one: whatever either of them shows is there.
+    ///
+    /// # Errors
+    /// Retryable, when only one of them shows the team.
+    pub(super) fn united(self, later: Self) -> Result<Self, Failure> {
+        if self.link != later.link || self.found.is_some() != later.found.is_some() {
+            return Err(went_away("the team"));
+        }
+        let is_there = self.found.is_some();
+        let mut members: BTreeMap<AccountId, MemberFound> = BTreeMap::new();
+        for found in self.found.into_iter().chain(later.found).flatten() {
+            let is_protected = |seen: &MemberFound| {
+                seen.membership != Membership::Ours || seen.owner == Owner::Excluded
+            };
+            if !members.get(&found.account).is_some_and(is_protected) {
+                members.insert(found.account.clone(), found);
+            }
+        }
+        Ok(Self {
+            found: is_there.then(|| members.into_values().collect()),
+            below: self.below.max(later.below),
+            incomplete: self.incomplete.or(later.incomplete),
+            ..GroupView::of(self.wanted, self.link)
+        })
+    }
+
     /// A view without members and without teams below the team.
     pub(crate) fn of(wanted: GroupWanted, link: Option<TeamLink>) -> Self {
         Self {

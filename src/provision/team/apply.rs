@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::plan::{TeamPlan, name_taken, two_groups};
+use super::plan::{TeamPlan, name_taken, two_groups, unseen_name_taken};
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, TeamId};
 use crate::ledger::Lease;
@@ -72,6 +72,8 @@ impl Run<'_> {
         // A team that this run asked for counts as created by this program, even if the answer was lost.
         let mut asked_for = false;
         let mut taken_by = None;
+        // Whether Anypoint refused a name that no listed team has.
+        let mut is_unseen = false;
         for _ in 0..MAX_ROUNDS {
             let (plan, link, name) = look.team(group, &group_name, &self.evidence).await?;
             if let (TeamPlan::Keep(_), Some(link)) = (&plan, &link)
@@ -98,6 +100,7 @@ impl Run<'_> {
                 TeamPlan::Keep(team) => (team, kept, Some(action::LINK_TEAM)),
                 TeamPlan::Rename(team) => {
                     if !self.rename(&team, &name, lease, why.clone()).await? {
+                        is_unseen = true;
                         continue;
                     }
                     (team, kept, None)
@@ -123,7 +126,10 @@ impl Run<'_> {
                         }
                         // An empty answer or a race: the next look finds the team by its name.
                         Ok(None) => continue,
-                        Err(error) if error.is_conflict() => continue,
+                        Err(error) if error.is_conflict() => {
+                            is_unseen = true;
+                            continue;
+                        }
                         Err(error) => return Err(error.into()),
                     }
                 }
@@ -167,7 +173,11 @@ impl Run<'_> {
                 }
             }
         }
-        Err(taken_by.map_or_else(name_taken, |other| two_groups(&other)))
+        Err(match taken_by {
+            Some(other) => two_groups(&other),
+            None if is_unseen => unseen_name_taken(),
+            None => name_taken(),
+        })
     }
 
     /// Renames the team. Returns whether it has the name now, because another team may have taken it.

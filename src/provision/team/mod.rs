@@ -12,5 +12,5 @@ pub(crate) use apply::Past;
 pub(super) use apply::{Ensured, EnsuredTeam, NamedBy, is_unchanged_since, overtaken};
 pub(crate) use names::{NameOwner, NamePlan, WantedName, plan_taken};
 pub use pair::Pairing;
-pub(super) use plan::TakenName;
-pub(crate) use plan::{Decided, TeamPlan, misplaced, plan_team, team_unread};
+pub(crate) use plan::{Decided, TeamPlan, internal_root, misplaced, plan_team, team_unread};
+pub(super) use plan::{TakenName, check_team_read};

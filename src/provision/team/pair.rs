@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::plan::internal_root;
 use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, Subject, TeamId};
@@ -171,8 +172,7 @@ fn check_pairing(
     if team.ancestors.is_empty() {
         return misplaced("is a root team");
     }
-    let root = teams.iter().find(|team| team.is_internal_root());
-    if !root.is_some_and(|root| team.is_child_of(&root.id)) {
+    if !team.is_child_of(&internal_root(teams)?.id) {
         return misplaced("is not directly below the root team");
     }
     let has_name = |other: &&Team| other.id != team.id && other.name.eq_ignore_ascii_case(name);
@@ -201,13 +201,18 @@ mod tests {
 
     fn teams() -> Vec<Team> {
         let teams = json!([
-            {"team_id": "root", "team_name": "Acme", "team_type": "internal"},
+            {"team_id": "root", "team_name": "Acme", "ancestor_team_ids": []},
             {"team_id": "t1", "team_name": "Ops", "ancestor_team_ids": ["root"]},
             {"team_id": "t2", "team_name": "ops", "ancestor_team_ids": ["root"]},
             {"team_id": "t3", "team_name": "Devs", "ancestor_team_ids": ["root"]},
             {"team_id": "deep", "team_name": "Deep", "ancestor_team_ids": ["root", "t3"]},
         ]);
-        serde_json::from_value(teams).unwrap()
+        let team = |team: &serde_json::Value| {
+            let mut team = team.clone();
+            team["team_type"] = json!("internal");
+            serde_json::from_value(team).unwrap()
+        };
+        teams.as_array().unwrap().iter().map(team).collect()
     }
 
     fn check(

@@ -6,6 +6,7 @@ use crate::anypoint::Team;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::Listed;
 use crate::ids::{OktaGroupId, TeamId};
+use crate::provision::evidence::contradiction;
 use crate::provision::finding::Finding;
 use crate::provision::step::{Step, action};
 use crate::store::TeamLink;
@@ -137,7 +138,8 @@ impl TeamPlan {
 /// Plans the team of `group`, to be named `name`. Pure.
 ///
 /// # Errors
-/// Permanent, when a team that cannot become the group's has the name. Retryable, when the list has no root team.
+/// Permanent, when a team that cannot become the group's has the name. Retryable, when the list does not show exactly one
+/// root team.
 pub(crate) fn plan_team(
     group: &OktaGroupId,
     name: &str,
@@ -167,10 +169,7 @@ pub(crate) fn plan_team(
             _ => Err(name_taken()),
         };
     }
-    let root = teams
-        .iter()
-        .find(|team| team.is_internal_root())
-        .ok_or_else(no_root)?;
+    let root = internal_root(teams)?;
     let Some(bearer) = bearer else {
         let root = root.id.clone();
         return Ok(Decided::Here(TeamPlan::Create { root }));
@@ -193,7 +192,10 @@ pub(crate) fn plan_team(
 ///
 /// # Errors
 /// Retryable, when `listed` does not show the team but may contain it.
-pub(super) fn check_team_read(team: &TeamId, listed: &Listed<Team>) -> Result<(), Failure> {
+pub(in crate::provision) fn check_team_read(
+    team: &TeamId,
+    listed: &Listed<Team>,
+) -> Result<(), Failure> {
     let is_read = listed.items.iter().any(|found| found.id == *team);
     let may_be_unread = !listed.is_complete() || listed.ids_unread().any(|id: TeamId| id == *team);
     if !is_read && may_be_unread {
@@ -223,10 +225,31 @@ pub(crate) fn team_unread(team: &TeamId) -> Failure {
     Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable)
 }
 
-fn no_root() -> Failure {
-    Failure::retryable(
+/// The root of the internal teams.
+///
+/// # Errors
+/// Retryable, when the list does not show exactly one. An entry with a wrong place or type is then taken for a root team,
+/// or the root team for another one.
+pub(crate) fn internal_root(teams: &[Team]) -> Result<&Team, Failure> {
+    let mut roots = teams.iter().filter(|team| team.is_internal_root());
+    match (roots.next(), roots.next()) {
+        (Some(root), None) => Ok(root),
+        (None, _) => Err(Failure::retryable(
+            Side::Anypoint,
+            "the list of teams has no internal root team",
+        )),
+        (Some(_), Some(_)) => Err(contradiction(
+            Side::Anypoint,
+            "the list of teams has several internal root teams",
+        )),
+    }
+}
+
+/// The failure when Anypoint refused a name that no listed team has.
+pub(super) fn unseen_name_taken() -> Failure {
+    contradiction(
         Side::Anypoint,
-        "the list of teams has no internal root team",
+        "another team has the team name, and the list of teams does not show it",
     )
 }
 
@@ -350,6 +373,14 @@ mod tests {
             };
             assert_eq!(found, Decided::ByNameOwner(expected), "{name}");
         }
+    }
+
+    /// An entry with a wrong place looks like a second root team.
+    #[test]
+    fn several_root_teams_are_a_contradiction() {
+        let teams = [team("finance", "0", &[]), team("root", "Whatever", &[])];
+        let found = plan_team(&group("00g1"), "Ops", None, &teams, &HashMap::new()).unwrap_err();
+        assert!(found.is_retryable() && found.cause == Cause::Contradiction);
     }
 
     #[test]

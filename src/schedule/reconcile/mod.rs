@@ -45,7 +45,7 @@ use crate::ids::{AccountId, OktaUserId, Subject, TeamId};
 use crate::ledger::{Filter, Record, Status};
 use crate::provision::{
     KEPT_TEAMS_GIVEN_UP, Policy, TeamRemoval, dry_runs, dry_runs_taken_up, end_lift_from_ahead,
-    note_linked_users,
+    internal_root, note_linked_users,
 };
 use crate::settings::Mode;
 use crate::store::{Intent, Memory};
@@ -281,17 +281,10 @@ fn count_sources(read: &Snapshot, summary: &mut Summary) {
 
 /// See also [`People::check`](super::people::People::check).
 fn check_sources(read: &Snapshot, policy: &Policy) -> Result<(), Failure> {
-    let has_root = read
-        .teams
-        .iter()
-        .any(crate::anypoint::Team::is_internal_root);
-    let may_have_root =
-        !read.unread.teams.is_empty() || read.unread.extent(&[List::Teams]) == Extent::Incomplete;
-    if !has_root && !may_have_root {
-        return Err(Failure::retryable(
-            Side::Anypoint,
-            "the list of teams has no internal root team, so it is incomplete; nothing was changed",
-        ));
+    let is_whole =
+        read.unread.teams.is_empty() && read.unread.extent(&[List::Teams]) == Extent::Complete;
+    if is_whole {
+        internal_root(&read.teams)?;
     }
     read.people.check(&read.unread, policy)
 }

@@ -141,7 +141,7 @@ impl World<'_> {
             return;
         }
         let can_lose =
-            |account: &AccountId| self.owners.contains_key(account) && self.is_enabled(account);
+            |account: &AccountId| self.owners.contains_key(account) && !self.is_disabled(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
             can_lose(&retire.account) && (retire.disable.is_some() || !retire.leave.is_empty())
         });
@@ -333,9 +333,10 @@ impl World<'_> {
         planned.steps()
     }
 
+    /// Counts the linked people with these accounts. An account that the list of accounts lacks may be enabled.
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
-        let enabled = accounts.iter().filter(|account| self.is_enabled(account));
-        let users = enabled.filter_map(|account| self.owners.get(account));
+        let in_use = accounts.iter().filter(|account| !self.is_disabled(account));
+        let users = in_use.filter_map(|account| self.owners.get(account));
         let users = users.filter(|user| !self.is_excluded(user));
         plan.losing.extend(users.map(|user| (*user).clone()));
     }

@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
-use crate::provision::{GroupSelection, Policy, Selected};
+use crate::provision::{GroupSelection, Policy, REREAD_AFTER, Selected, TeamRemoval};
 use crate::schedule::Scheduler;
 use crate::schedule::people::People;
 use crate::store::{TeamLink, UserLink};
@@ -212,6 +212,26 @@ impl SideReader<'_> {
         Ok(found)
     }
 
+    /// Reads the members of the teams of groups that are not pushed once more. All of them leave, so the limit has to
+    /// count those whom one list hides.
+    async fn add_hidden_members(
+        &self,
+        ending: HashMap<TeamId, OktaGroupId>,
+        members: &mut Members,
+    ) -> Result<(), Failure> {
+        if ending.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(REREAD_AFTER).await;
+        for (team, again) in self.members_of(ending).await? {
+            let known = members.entry(team).or_default();
+            let shown: HashSet<AccountId> = known.iter().map(|found| found.id.clone()).collect();
+            let hidden = again.into_iter();
+            known.extend(hidden.filter(|found| !shown.contains(&found.id)));
+        }
+        Ok(())
+    }
+
     pub(crate) async fn links(&self) -> Result<Links, Failure> {
         let store = self.scheduler.store();
         try_join(store.all_user_links(), store.all_team_links()).await
@@ -262,6 +282,19 @@ impl Scheduler {
         let excluded_groups = reader.excluded_groups(&team_links, &groups).await?;
         let adoptable = adoptable(&groups, &teams, &team_links, &self.ports.policy);
         members.extend(reader.members_of(adoptable).await?);
+        if self.ports.policy.team_removal != TeamRemoval::Keep {
+            let pushed: HashSet<&OktaGroupId> =
+                groups.iter().map(|pushed| &pushed.group.id).collect();
+            let ending = team_links.iter().filter(|(group, link)| {
+                members.contains_key(&link.team_id)
+                    && !pushed.contains(group)
+                    && !excluded_groups.contains(*group)
+                    && !reader.unread().groups.contains_key(*group)
+            });
+            let ending = ending.map(|(group, link)| (link.team_id.clone(), group.clone()));
+            let ending: HashMap<TeamId, OktaGroupId> = ending.collect();
+            reader.add_hidden_members(ending, &mut members).await?;
+        }
         reader.check_lists()?;
         let mut unread = reader.take_unread();
         unread.leave_out(&excluded_groups);

@@ -113,7 +113,7 @@ impl Unread {
         if let Some(mut failure) = listed.incomplete() {
             failure.message = format!("{} (team {team})", failure.message);
             self.incomplete_teams.insert(team.clone());
-            self.others.push(Problem::general(&failure));
+            self.report(Problem::general(&failure));
         }
         for (account, failure) in by_id::<_, AccountId>(listed) {
             self.report(Problem::about_account(account, &failure));

@@ -245,6 +245,7 @@ impl<'a> World<'a> {
             .copied()
     }
 
+    /// Whether the list of accounts shows that nobody can sign in with the account.
     pub(super) fn is_disabled(&self, account: &AccountId) -> bool {
         let account = self.read.people.accounts.get(account);
         account.is_some_and(|account| !account.is_enabled())
@@ -309,15 +310,6 @@ impl<'a> World<'a> {
         let mut all: Vec<Subject> = users.chain(groups).collect();
         all.sort_by_key(ToString::to_string);
         all
-    }
-
-    /// Whether a person can sign in with that account.
-    pub(super) fn is_enabled(&self, account: &AccountId) -> bool {
-        self.read
-            .people
-            .accounts
-            .get(account)
-            .is_some_and(Account::is_enabled)
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, Subject};
-use okta_anypoint::ledger::{Conclusion, Memo};
-use okta_anypoint::provision::{Policy, TeamRemoval};
+use okta_anypoint::ledger::{Conclusion, Filter, Memo, Status};
+use okta_anypoint::provision::{Policy, RemovalLimit, TeamRemoval};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
@@ -345,4 +345,130 @@ async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage)
         stage.play(lie, |_| Ok(Vec::new())).await;
     }
     assert_eq!(stage.role().as_deref(), Some("maintainer"));
+}
+
+fn deleting() -> Policy {
+    Policy {
+        team_removal: TeamRemoval::Delete,
+        ..Policy::default()
+    }
+}
+
+/// Deleting a team deletes the teams below it, too, and nobody can undo that.
+#[rstest]
+#[case::no_ancestors(|child: &str| Fault::removed(TEAMS, Some(child), "/ancestor_team_ids"))]
+#[case::of_no_team(|child: &str| Fault::changed(TEAMS, Some(child), "/ancestor_team_ids", json!([])))]
+#[case::no_child(|child: &str| Fault::lacking(TEAMS, &[child]))]
+#[tokio::test]
+async fn a_team_with_a_child_that_one_list_hides_is_not_deleted(#[case] lie: fn(&str) -> Fault) {
+    let stage = Stage::new(deleting()).await;
+    let child = stage.world.anypoint().add_team("Child", Some(&stage.team));
+    let lie = lie(&child.unwrap()).on(Method::GET);
+    let devs = stage.devs.clone();
+    stage
+        .play(lie, |okta| okta.unassign_group(APP, &devs))
+        .await;
+    assert_eq!(stage.world.team("Child"), "");
+    assert_eq!(stage.world.team("Devs"), "");
+}
+
+/// A child team that somebody makes between the look and the write.
+#[tokio::test]
+async fn a_team_that_got_a_child_after_the_look_is_not_deleted() {
+    let stage = Stage::new(deleting()).await;
+    let child = stage.world.anypoint().add_team("Child", Some(&stage.team));
+    let child = child.unwrap();
+    // Both readings of the look.
+    let lie = Fault::lacking(TEAMS, &[&child]).on(Method::GET).times(2);
+    stage.world.anypoint.traffic().inject(lie);
+    let devs = stage.devs.clone();
+    stage
+        .world
+        .when(|okta| okta.unassign_group(APP, &devs))
+        .await;
+    assert_eq!(stage.world.team("Child"), "");
+}
+
+#[rstest]
+#[tokio::test]
+async fn one_empty_list_of_members_does_not_release_the_brake(
+    #[values(TeamRemoval::Empty, TeamRemoval::Delete)] team_removal: TeamRemoval,
+) {
+    let stage = Stage::new(Policy {
+        team_removal,
+        removals: RemovalLimit::Count(0),
+        ..Policy::default()
+    })
+    .await;
+    let (lie, devs) = (Fault::empty_list(MEMBERS), stage.devs.clone());
+    stage
+        .play(lie, |okta| okta.unassign_group(APP, &devs))
+        .await;
+    assert_eq!(stage.role().as_deref(), Some("member"));
+    let held = Filter::with_status(Status::Held);
+    let held = stage.world.table.ledger.records(&held).await.unwrap();
+    assert_eq!(held.len(), 1);
+}
+
+#[rstest]
+#[case::lacks_one(|stage: &Stage| Fault::lacking(MEMBERS, &[&stage.account]))]
+#[case::empty(|_: &Stage| Fault::empty_list(MEMBERS))]
+#[tokio::test]
+async fn members_of_a_group_that_is_not_pushed_leave_despite_one_strange_list(
+    #[case] lie: fn(&Stage) -> Fault,
+) {
+    let stage = Stage::new(Policy::default()).await;
+    let (lie, devs) = (lie(&stage), stage.devs.clone());
+    stage
+        .play(lie, |okta| okta.unassign_group(APP, &devs))
+        .await;
+    assert_eq!(stage.role(), None);
+}
+
+#[tokio::test]
+async fn a_listed_team_exists_although_its_own_answers_are_404() {
+    let stage = Stage::new(Policy::default()).await;
+    let team = stage.gone(TEAM).once();
+    stage.world.anypoint.traffic().inject(team);
+    let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
+    stage
+        .play(lie, |okta| okta.unassign_group(APP, &devs))
+        .await;
+    assert_eq!(stage.role(), None);
+}
+
+#[rstest]
+#[case::no_ancestors(|other: &str| Fault::removed(TEAMS, Some(other), "/ancestor_team_ids"))]
+#[case::of_no_team(|other: &str| Fault::changed(TEAMS, Some(other), "/ancestor_team_ids", json!([])))]
+#[tokio::test]
+async fn a_strange_entry_is_not_the_root_of_a_new_team(#[case] lie: fn(&str) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let (other, root) = {
+        let mut anypoint = stage.world.anypoint();
+        let other = anypoint.add_team("0 Finance", None).unwrap();
+        (other, anypoint.root_team_id.clone())
+    };
+    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
+    let lie = lie(&other).on(Method::GET);
+    stage.play(lie, |okta| okta.assign_group(APP, &ops)).await;
+    let anypoint = stage.world.anypoint();
+    assert_eq!(anypoint.team_by_name("Ops").unwrap().ancestors, [root]);
+}
+
+#[rstest]
+#[case::no_ancestors(|team: &str| Fault::removed(TEAMS, Some(team), "/ancestor_team_ids"))]
+#[case::not_listed(|team: &str| Fault::lacking(TEAMS, &[team]))]
+#[tokio::test]
+async fn a_team_that_one_list_hides_is_adopted_by_the_retry(#[case] lie: fn(&str) -> Fault) {
+    let stage = Stage::new(Policy::default()).await;
+    let team = stage.world.anypoint().add_team("Ops", None).unwrap();
+    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
+    // As often as one run looks.
+    let lie = lie(&team).on(Method::GET).times(6);
+    stage.world.anypoint.traffic().inject(lie);
+    let events = stage.world.okta_does(|okta| okta.assign_group(APP, &ops));
+    assert_eq!(stage.world.deliver(&events).await, 503);
+    assert_eq!(stage.world.deliver(&events).await, 204);
+    let link = stage.world.team_link(&ops).await.unwrap();
+    assert_eq!(link.team_id.as_str(), team);
 }

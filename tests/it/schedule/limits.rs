@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use okta_anypoint::clock::Clock as _;
 use okta_anypoint::failure::Class;
-use okta_anypoint::provision::{brake_off_until, lift_brake};
+use okta_anypoint::provision::{TeamRemoval, brake_off_until, lift_brake};
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
+use okta_anypoint::simulator::fault::Fault;
 use rstest::rstest;
 
 use super::{APP, Stage};
@@ -117,4 +118,30 @@ async fn a_reconcile_restores_a_brake_lifted_under_a_fast_clock() {
     lift_brake(documents, ahead_ms, hour).await.unwrap();
     stage.settle().await;
     assert_eq!(brake_off_until(documents, ahead_ms).await.unwrap(), None);
+}
+
+/// One strange list hides who would leave the team of a group that is no longer pushed.
+#[rstest]
+#[case::of_members(|_: &Stage| Fault::empty_list("/accounts/api/organizations/*/teams/*/members"))]
+#[case::of_accounts(|stage: &Stage| {
+    let hidden = ["ben", "cat"].map(|name| stage.account_id(name));
+    Fault::lacking("/accounts/api/organizations/*/users", &hidden.each_ref().map(String::as_str))
+})]
+#[tokio::test]
+async fn everybody_in_the_team_of_an_unpushed_group_counts(
+    #[case] lie: fn(&Stage) -> Fault,
+    #[values(TeamRemoval::Empty, TeamRemoval::Delete)] team_removal: TeamRemoval,
+) {
+    let mut stage = Stage::new().await;
+    stage.policy.team_removal = team_removal;
+    let people = ["ann", "ben", "cat"].map(|name| stage.assigned(name));
+    let devs = stage.pushed_group("Devs", &people.each_ref().map(String::as_str));
+    stage.settle().await;
+    stage.okta.world().unassign_group(APP, &devs).unwrap();
+    stage.settings.limit = DeactivationLimit::Count(1);
+    stage.anypoint.traffic().inject(lie(&stage).once());
+    let stopped = stage.try_run(Task::Reconcile, None).await.unwrap_err();
+    let text = stopped.to_string();
+    assert!(text.contains("3 of 3 linked users"), "{text}");
+    assert_eq!(stage.writes(), [""; 0]);
 }

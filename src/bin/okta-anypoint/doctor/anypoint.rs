@@ -60,9 +60,15 @@ pub async fn check(section: &mut Section, anypoint: &Anypoint, deadline: Deadlin
             format!("Access Controls Viewer; {count} teams"),
         );
         section.unread("unreadable teams", &listed);
-        match teams.iter().find(|team| team.is_internal_root()) {
-            Some(root) => section.ok("root team", root.id.to_string()),
-            None => section.wrong(
+        let mut roots = teams.iter().filter(|team| team.is_internal_root());
+        match (roots.next(), roots.next()) {
+            (Some(root), None) => section.ok("root team", root.id.to_string()),
+            (Some(_), Some(_)) => section.wrong(
+                "root team",
+                "the list of teams has several internal root teams",
+                "Run doctor again. If the answer stays, ask MuleSoft's support, because an organization has one.",
+            ),
+            (None, _) => section.wrong(
                 "root team",
                 "the list of teams has no internal root team",
                 "Check that ANYPOINT_ORG_ID is the root organization and that teams are in use there.",
