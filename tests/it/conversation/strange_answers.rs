@@ -25,6 +25,8 @@ const TEAM: &str = "/accounts/api/organizations/*/teams/*";
 const TEAMS: &str = "/accounts/api/organizations/*/teams";
 const APP_GROUPS: &str = "/api/v1/apps/*/groups";
 const USER: &str = "/api/v1/users/*";
+const EXTERNAL: &str = "/is_assigned_via_external_groups";
+const APP_USER: &str = "/api/v1/apps/*/users/*";
 const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
 
 /// Ann is in group and team "Devs".
@@ -345,4 +347,54 @@ async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage)
         stage.play(lie, |_| Ok(Vec::new())).await;
     }
     assert_eq!(stage.role().as_deref(), Some("maintainer"));
+}
+
+/// Before: the account of an ended assignment was enabled.
+#[tokio::test]
+async fn an_app_user_without_a_status_gives_no_access() {
+    let stage = Stage::new(Policy::default()).await;
+    let okta = stage.world.okta.traffic();
+    okta.inject(Fault::changed(APP_USER, None, "/status", json!("INACTIVE")).on(Method::GET));
+    assert_eq!(
+        stage.world.deliver(&[stage.world.hint(&stage.ann)]).await,
+        204
+    );
+    assert_eq!(stage.world.account("ann"), "ann Example - disabled");
+    okta.inject(
+        Fault::removed(APP_USER, None, "/status")
+            .on(Method::GET)
+            .once(),
+    );
+    let hint = [stage.world.hint(&stage.ann)];
+    assert_eq!(stage.world.deliver(&hint).await, 503);
+    assert_eq!(stage.world.account("ann"), "ann Example - disabled");
+}
+
+#[rstest]
+#[case::of_account(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), EXTERNAL))]
+#[case::of_team(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), EXTERNAL))]
+#[tokio::test]
+async fn a_membership_that_may_be_of_an_external_group_is_not_ended(
+    #[case] lie: fn(&Stage) -> Fault,
+) {
+    let stage = Stage::new(Policy::default()).await;
+    if let Some(team) = stage.world.anypoint().teams.get_mut(&stage.team)
+        && let Some(member) = team.members.get_mut(&stage.account)
+    {
+        member.external = true;
+    }
+    let left = stage
+        .world
+        .okta_does(|okta| okta.remove_member(&stage.devs, &stage.ann));
+    let lie = lie(&stage).on(Method::GET);
+    let events = if lie.path_contains == MEMBERS {
+        stage
+            .world
+            .okta_does(|okta| okta.rename_group(&stage.devs, "Ops"))
+    } else {
+        left
+    };
+    stage.world.anypoint.traffic().inject(lie);
+    stage.world.deliver(&events).await;
+    assert_eq!(stage.role().as_deref(), Some("member"));
 }
