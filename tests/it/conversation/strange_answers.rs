@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, Subject};
 use okta_anypoint::ledger::{Conclusion, Memo};
-use okta_anypoint::provision::{Policy, TeamRemoval};
+use okta_anypoint::provision::{Policy, SuspendedUsers, TeamRemoval};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
@@ -347,6 +347,24 @@ async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage)
         stage.play(lie, |_| Ok(Vec::new())).await;
     }
     assert_eq!(stage.role().as_deref(), Some("maintainer"));
+}
+
+/// Before: under `SUSPENDED_USERS=keep` a suspension and one 404 together disabled the account.
+#[tokio::test]
+async fn a_suspension_announces_the_end_of_an_account_only_by_setting() {
+    for (suspended, state) in [
+        (SuspendedUsers::Deactivate, "ann Example - disabled"),
+        (SuspendedUsers::Keep, "ann Example - enabled"),
+    ] {
+        let stage = Stage::new(Policy {
+            suspended,
+            ..Policy::default()
+        })
+        .await;
+        let events = stage.world.okta_does(|okta| okta.suspend(&stage.ann));
+        stage.play_okta(stage.gone(APP_USER), &events).await;
+        assert_eq!(stage.world.account("ann"), state);
+    }
 }
 
 /// Before: the account of an ended assignment was enabled.
