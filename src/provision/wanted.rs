@@ -144,6 +144,16 @@ fn no_username() -> Failure {
         .because(Cause::UsernameInvalid)
 }
 
+/// The failure when Okta sent a user without an e-mail address. Every user has one, so the next answer may have it.
+pub(super) fn no_email() -> Failure {
+    Failure::retryable(Side::Okta, "the Okta user came without an e-mail address.")
+        .advising(
+            "If it lasts, fill in the primary email on the user's profile in Okta. Changes come back by themselves \
+             when it works.",
+        )
+        .because(Cause::ProfileIncomplete)
+}
+
 /// What follows in a group's team for one member of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MemberWanted {
