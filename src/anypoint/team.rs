@@ -63,18 +63,28 @@ enum Kind {
 struct Membership {
     #[serde(rename = "membership_type")]
     kind: Kind,
+    /// Every membership has it. Without it, nobody knows whether this program may end the membership.
     is_assigned_via_external_groups: Option<bool>,
 }
 
 impl Membership {
-    /// A membership of which nothing could be read, so this program must not end it.
+    /// A membership of which nothing could be read.
     const UNREAD: Self = Self {
         kind: Kind::Unread,
         is_assigned_via_external_groups: None,
     };
 
     fn is_plain(&self) -> bool {
-        self.kind == Kind::Member && self.is_assigned_via_external_groups != Some(true)
+        self.kind == Kind::Member && self.is_assigned_via_external_groups == Some(false)
+    }
+
+    /// Whether the answer does not say if the membership is plain.
+    fn is_unread(&self) -> bool {
+        match self.kind {
+            Kind::Member => self.is_assigned_via_external_groups.is_none(),
+            Kind::Maintainer => false,
+            Kind::Unread => true,
+        }
     }
 }
 
@@ -104,9 +114,9 @@ impl Member {
         self.membership.is_plain()
     }
 
-    /// Whether only the id could be read.
+    /// Whether the answer does not say if the membership is plain.
     pub(crate) fn is_unread(&self) -> bool {
-        self.membership.kind == Kind::Unread
+        self.membership.is_unread()
     }
 }
 
@@ -138,9 +148,9 @@ impl TeamOfAccount {
         self.membership.is_plain()
     }
 
-    /// Whether only the id could be read.
+    /// Whether the answer does not say if the membership is plain.
     pub(crate) fn is_unread(&self) -> bool {
-        self.membership.kind == Kind::Unread
+        self.membership.is_unread()
     }
 }
 

@@ -20,8 +20,8 @@ entries!(AppUser: "id", AppGroup: "id");
 pub struct AppUser {
     /// The user's id (`00u…`), not that of the assignment.
     pub id: OktaUserId,
-    /// Okta's word for the assignment's state.
-    pub status: Option<String>,
+    /// Okta's word for the assignment's state. It decides about access, so an answer without it cannot be read.
+    pub status: String,
     /// The sign-in data of this app.
     credentials: Option<AppCredentials>,
     /// What the app keeps of the user, as Okta maps it.
@@ -45,7 +45,7 @@ struct Embedded {
 
 impl std::fmt::Debug for AppUser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AppUser({}, {:?})", self.id, self.status)
+        write!(f, "AppUser({}, {})", self.id, self.status)
     }
 }
 
@@ -84,8 +84,8 @@ impl AppUser {
     /// assignment ended, in one of these states (Okta API, "Application Users: status").
     pub fn is_assigned(&self) -> bool {
         !matches!(
-            self.status.as_deref(),
-            Some("DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED")
+            &*self.status,
+            "DEPROVISIONED" | "INACTIVE" | "REVOKED" | "SUSPENDED" | "UNASSIGNED"
         )
     }
 }

@@ -47,13 +47,39 @@ impl UserStatus {
 
 /// An Okta user, as far as it matters here. Its `Debug` form shows no personal data.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Answered")]
 pub struct User {
     /// The user's id.
     pub id: OktaUserId,
     /// Where the user stands.
     pub status: UserStatus,
-    /// Attributes of the profile. Every user has one.
+    /// The login.
+    login: String,
+    /// Attributes of the profile.
     pub profile: Profile,
+}
+
+/// A user as Okta answers. Every user has a profile and a login (Okta API, "Users: profile").
+#[derive(Deserialize)]
+struct Answered {
+    id: OktaUserId,
+    status: UserStatus,
+    profile: Profile,
+}
+
+impl TryFrom<Answered> for User {
+    type Error = &'static str;
+
+    /// The login decides who is excluded, so an answer without it cannot be read.
+    fn try_from(answered: Answered) -> Result<Self, Self::Error> {
+        let login = answered.profile.text("login").ok_or("no login")?;
+        Ok(Self {
+            login: login.to_owned(),
+            id: answered.id,
+            status: answered.status,
+            profile: answered.profile,
+        })
+    }
 }
 
 impl std::fmt::Debug for User {
@@ -188,6 +214,11 @@ impl User {
     /// Forgets the attributes that nobody asked for: lists hold many people.
     pub(super) fn keep(&mut self, kept: &[&Source]) {
         self.profile.keep_of_user(kept);
+    }
+
+    /// The login.
+    pub fn login(&self) -> &str {
+        &self.login
     }
 
     /// The primary e-mail address, when there is one.

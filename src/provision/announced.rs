@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::finding::{Finding, Unpushed};
+use super::policy::SuspendedUsers;
 use super::selection::GroupSelection;
 use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::ids::OktaGroupId;
@@ -84,6 +85,8 @@ pub struct Announced {
     pub(super) despite_gaps: bool,
     /// When the last event that granted a fact in an earlier run was published, by fact.
     granted_before: BTreeMap<String, i64>,
+    /// Whether a suspension ends the account.
+    suspended: SuspendedUsers,
 }
 
 impl Announced {
@@ -116,9 +119,10 @@ impl Announced {
         announced
     }
 
-    /// Adds what the memory knows of earlier runs.
-    pub(super) fn after(mut self, memory: &Memory) -> Self {
+    /// Adds what the memory knows of earlier runs, and whether a suspension ends the account.
+    pub(super) fn after(mut self, memory: &Memory, suspended: SuspendedUsers) -> Self {
         self.granted_before.clone_from(&memory.granted);
+        self.suspended = suspended;
         self
     }
 
@@ -173,12 +177,14 @@ impl Announced {
         contrary && !fact.outdated_by().into_iter().any(is_outdated)
     }
 
-    /// Whether an event announced the end of the account: unassignment, suspension, deactivation or
-    /// deletion.
+    /// Whether an event announced the end of the account: unassignment, deactivation, deletion or, by setting,
+    /// suspension.
     fn ends_account(&self) -> bool {
-        [Fact::Assigned, Fact::Active, Fact::Suspended]
-            .iter()
-            .any(|fact| self.revokes(fact))
+        let by_suspension = match self.suspended {
+            SuspendedUsers::Deactivate => self.revokes(&Fact::Suspended),
+            SuspendedUsers::Keep => false,
+        };
+        by_suspension || self.revokes(&Fact::Assigned) || self.revokes(&Fact::Active)
     }
 
     pub(super) fn announces(&self, finding: &Finding) -> bool {

@@ -185,13 +185,13 @@ mod tests {
     use super::*;
 
     fn user() -> User {
-        serde_json::from_value(json!({"id": "00u1", "status": "ACTIVE", "profile": {
+        serde_json::from_value(json!({"id": "00u1", "status": "ACTIVE", "profile": {"login": "base",
             "firstName": "Base", "lastName": "Family", "nickName": "Nick", "primaryPhone": "555-2"}}))
         .unwrap()
     }
 
     fn app_user() -> AppUser {
-        serde_json::from_value(json!({"id": "00u1", "profile": {
+        serde_json::from_value(json!({"id": "00u1", "status": "ACTIVE", "profile": {
             "givenName": " App ", "familyName": " ", "mobile": 5550}}))
         .unwrap()
     }
@@ -259,7 +259,7 @@ mod tests {
         };
         let mut attributes = Attributes::default();
         let odd = user(
-            json!({"firstName": 5, "lastName": null, "mobilePhone": ["1"],
+            json!({"login": "lin", "firstName": 5, "lastName": null, "mobilePhone": ["1"],
             "primaryPhone": "555-2", "nickName": {}}),
         );
         let named = ["user.firstName", "user.mobilePhone"];
@@ -270,7 +270,8 @@ mod tests {
             assert_eq!(is_unread, target != AccountField::LastName);
         }
         // An attribute that no field uses does not matter.
-        let fine = user(json!({"mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
+        let fine =
+            user(json!({"login": "lin", "mobilePhone": "555-1", "primaryPhone": 7, "email": 7}));
         assert!(attributes.unread(&fine, None).is_empty());
         // A mapped attribute comes first. If it is not text, the user's own profile supplies the value.
         for (target, source) in [

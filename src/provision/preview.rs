@@ -123,7 +123,7 @@ impl Provisioner {
         let memo = ports.ledger.memo(&subject.to_string()).await?;
         let memory = Memory::from_text(memo.as_deref(), now_ms);
         let confirm = ports.policy.confirm.0;
-        let announced = announced.after(&memory);
+        let announced = announced.after(&memory, ports.policy.suspended);
         let evidence = Evidence::new(announced, &memory.first_seen, now_ms, confirm);
         Ok((memory, evidence))
     }

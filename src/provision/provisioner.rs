@@ -85,7 +85,8 @@ impl Provisioner {
     ) -> BoxFuture<'a, Result<(), Failure>> {
         let now_ms = self.ports.clock.now_ms();
         let mut memory = Memory::of(turn.lease, now_ms);
-        let announced = turn.announced.after(&memory);
+        let announced = turn.announced;
+        let announced = announced.after(&memory, self.ports.policy.suspended);
         memory.note_granted(announced.granted(), now_ms);
         let confirm = self.ports.policy.confirm.0;
         let mut run = Run {

@@ -144,6 +144,16 @@ fn no_username() -> Failure {
         .because(Cause::UsernameInvalid)
 }
 
+/// The failure when Okta sent a user without an e-mail address. Every user has one, so the next answer may have it.
+pub(super) fn no_email() -> Failure {
+    Failure::retryable(Side::Okta, "the Okta user came without an e-mail address.")
+        .advising(
+            "If it lasts, fill in the primary email on the user's profile in Okta. Changes come back by themselves \
+             when it works.",
+        )
+        .because(Cause::ProfileIncomplete)
+}
+
 /// What follows in a group's team for one member of the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MemberWanted {
@@ -256,17 +266,16 @@ mod tests {
                 Unwanted::AssignmentEnded
             );
         }
-        let found = wanted(Some(&active), Some(&app_user(json!(null))), &policy);
-        assert!(matches!(found, Wanted::Account(_)));
     }
 
     #[test]
     fn names_and_phone_come_from_the_sources_in_attributes() {
         let person = |policy: &Policy| {
-            let app_user: AppUser = serde_json::from_value(json!({"id": "00u1",
+            let app_user: AppUser =
+                serde_json::from_value(json!({"id": "00u1", "status": "ACTIVE",
                 "credentials": {"userName": "lin_example"}, "profile": {"firstName": "Mapped",
                 "email": "other@acme.example", "mobilePhone": ["555-0199"]}}))
-            .unwrap();
+                .unwrap();
             match wanted(Some(&user("ACTIVE")), Some(&app_user), policy) {
                 Wanted::Account(person) => person,
                 other => panic!("{other:?}"),
@@ -319,24 +328,15 @@ mod tests {
     #[test]
     fn an_invalid_app_username_is_permanent_and_a_missing_one_is_not() {
         let policy = Policy::default();
-        for (app_user, is_retryable) in [
-            (json!({"id": "00u1"}), true),
-            (json!({"id": "00u1", "credentials": null}), true),
-            (json!({"id": "00u1", "credentials": {}}), true),
-            (
-                json!({"id": "00u1", "credentials": {"userName": null}}),
-                true,
-            ),
-            (json!({"id": "00u1", "credentials": {"userName": ""}}), true),
-            (
-                json!({"id": "00u1", "credentials": {"userName": "  "}}),
-                true,
-            ),
-            (
-                json!({"id": "00u1", "credentials": {"userName": "not valid"}}),
-                false,
-            ),
+        for (credentials, is_retryable) in [
+            (json!(null), true),
+            (json!({}), true),
+            (json!({"userName": null}), true),
+            (json!({"userName": ""}), true),
+            (json!({"userName": "  "}), true),
+            (json!({"userName": "not valid"}), false),
         ] {
+            let app_user = json!({"id": "00u1", "status": "ACTIVE", "credentials": credentials});
             let app_user: AppUser = serde_json::from_value(app_user).unwrap();
             let found = wanted(Some(&user("ACTIVE")), Some(&app_user), &policy);
             let Wanted::Account(person) = found else {

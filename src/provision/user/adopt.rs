@@ -1,12 +1,13 @@
 //! Whether the user may adopt an account that has the wanted username. Pure.
 
 use super::view::{NamedAccount, UserView};
+use crate::anypoint::Account;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::OktaUserId;
 use crate::okta::{AppUser, User};
 use crate::provision::finding::Finding;
 use crate::provision::policy::{Adopt, Policy, SuspendedUsers};
-use crate::provision::wanted::{Person, Unwanted, standing};
+use crate::provision::wanted::{Person, Unwanted, no_email, standing};
 use crate::store::{Origin, Tenure};
 
 /// The user whose link names an account that is free.
@@ -99,13 +100,11 @@ pub(super) fn may_adopt(
         }
         _ => {}
     }
-    let same_email = match (&named.account.email, &person.email) {
-        (Some(theirs), Some(ours)) => theirs.trim().to_lowercase() == ours.to_lowercase(),
-        _ => false,
-    };
     let (what, advice) = match policy.adopt {
         Adopt::Username => return Ok(Origin::Adopted),
-        Adopt::UsernameAndEmail if same_email => return Ok(Origin::Adopted),
+        Adopt::UsernameAndEmail if same_email(&named.account, person)? => {
+            return Ok(Origin::Adopted);
+        }
         Adopt::UsernameAndEmail => (
             "an account with that username exists and has another e-mail address.",
             "If it is the same person, pair them with `okta-anypoint link` or set ADOPT=username; if not, give the \
@@ -118,6 +117,19 @@ pub(super) fn may_adopt(
         ),
     };
     Err(Failure::permanent(Side::Anypoint, what, advice).because(Cause::AdoptionRefused))
+}
+
+/// Whether the account and the user have the same e-mail address.
+///
+/// # Errors
+/// When an answer lacks the address: both sides ask for one, so the next answer may have it.
+fn same_email(account: &Account, person: &Person) -> Result<bool, Failure> {
+    let Some(theirs) = &account.email else {
+        let what = "the account came without an e-mail address.";
+        return Err(Failure::retryable(Side::Anypoint, what).because(Cause::AdoptionRefused));
+    };
+    let ours = person.email.as_ref().ok_or_else(no_email)?;
+    Ok(theirs.trim().to_lowercase() == ours.to_lowercase())
 }
 
 /// The failure when the account of the wanted username is another user's.

@@ -447,7 +447,7 @@ mod tests {
         let team = TeamId::parse("t1").unwrap();
         let owners = [(team.clone(), OktaGroupId::parse("00g1").unwrap())].into();
         let found = |shown: Option<&str>, written: Option<LastWrite>, distrusted: &[&TeamId]| {
-            let shown = shown.map(|kind| json!({"team_id": "t1", "membership_type": kind}));
+            let shown = shown.map(|kind| json!({"team_id": "t1", "membership_type": kind, "is_assigned_via_external_groups": false}));
             let shown = shown.map(|team| serde_json::from_value(team).unwrap());
             let until_ms = 1;
             let fresh = written.map(|written| (team.clone(), FreshWrite { written, until_ms }));

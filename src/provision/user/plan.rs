@@ -13,7 +13,7 @@ use crate::ids::{AccountId, TeamId};
 use crate::provision::evidence::{Evidence, contradiction};
 use crate::provision::finding::{Finding, Findings};
 use crate::provision::policy::{Policy, ResetEmail};
-use crate::provision::wanted::{Person, Unwanted, Wanted};
+use crate::provision::wanted::{Person, Unwanted, Wanted, no_email};
 use crate::store::{Origin, ResetMail, UserLink};
 
 /// An account to create, with everything that Anypoint asks for. Its `Debug` form shows nothing.
@@ -474,7 +474,7 @@ fn new_person(person: &Person, username: &str, policy: &Policy) -> Result<NewPer
         username: username.to_owned(),
         first_name: required(&person.first_name, "first name")?,
         last_name: required(&person.last_name, "last name")?,
-        email: required(&person.email, "e-mail address")?,
+        email: person.email.clone().ok_or_else(no_email)?,
         phone: person
             .phone
             .clone()

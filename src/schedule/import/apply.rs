@@ -11,8 +11,9 @@ use http::StatusCode;
 use super::begun::Begun;
 use super::done::{Done, from_to};
 use super::job::{Job, Kind, action};
+use super::linkable::{Assignment, Linkable};
 use super::names::{Names, names_of};
-use super::pair::OTHER_USERNAME;
+use super::pair::By;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
@@ -35,7 +36,7 @@ const MIN_TIME: Duration = Duration::from_secs(3);
 const LINK_TIME: Duration = Duration::from_secs(15);
 
 /// Why the work on one account ended.
-enum Halt {
+pub(super) enum Halt {
     /// A problem of this account alone.
     Problem(Failure),
     /// Okta refused the credentials or rights, for this account or for all.
@@ -185,29 +186,37 @@ impl Scheduler {
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let account = &job.account;
+        let (account, policy) = (&job.account, &self.ports.policy);
+        if let Kind::Agree { link, names, .. } = &job.kind {
+            if !names.left.is_empty() {
+                done.count("names_left");
+            }
+            if names.is_agreed(link) {
+                return Ok(());
+            }
+        }
+        let mut reading = self.read_user(lease, user, deadline).await?;
         match &job.kind {
             Kind::Link { .. } => {}
             Kind::Assign { .. } | Kind::Create { .. } => {
-                self.assign(lease, account, user, deadline, done).await?;
+                if reading.check(job, policy)? == Assignment::Missing {
+                    let made = self.assign(lease, account, user, deadline, done).await?;
+                    reading = reading.assigned(made);
+                }
             }
             Kind::Agree { link, names, .. } => {
-                if !names.left.is_empty() {
-                    done.count("names_left");
-                }
-                if names.is_agreed(link) {
-                    return Ok(());
-                }
+                let linkable = reading.linkable(job, policy)?;
                 self.bring_names(lease, user, names, deadline, done).await?;
                 let link = UserLink {
                     agreed: Some(names.agreed.clone()),
                     ..UserLink::clone(link)
                 };
-                self.write_link(lease, account, user, &link, done).await?;
+                self.write_link(linkable, &link, done).await?;
                 done.count("agreed");
                 return Ok(());
             }
         }
+        let linkable = reading.linkable(job, policy)?;
         let link = UserLink {
             anypoint_id: account.id.clone(),
             username: account.username.clone(),
@@ -215,7 +224,7 @@ impl Scheduler {
             agreed: Some(names_of(account)),
             reset_mail: ResetMail::default(),
         };
-        self.write_link(lease, account, user, &link, done).await?;
+        self.write_link(linkable, &link, done).await?;
         done.count("linked");
         Ok(())
     }
@@ -246,11 +255,12 @@ impl Scheduler {
             // This run's own call may have created that user, and its answer was lost.
             Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
                 match okta.user_by_login(email, deadline).await? {
-                    Some(user) => {
+                    // Okta also finds users by a short form of the login.
+                    Some(user) if By::Login.holds(&user, account) => {
                         done.unanswered(action::CREATE_USER, &user.id);
                         user
                     }
-                    None => return Err(error.into()),
+                    _ => return Err(error.into()),
                 }
             }
             Err(error) => return Err(error.into()),
@@ -258,7 +268,7 @@ impl Scheduler {
         Ok(user.id)
     }
 
-    /// Assigns the app under the account's username, and checks that Okta stored that name.
+    /// Assigns the app under the account's username. Returns the assignment as Okta made it.
     async fn assign(
         &self,
         lease: &Lease,
@@ -266,38 +276,18 @@ impl Scheduler {
         user: &OktaUserId,
         deadline: Deadline,
         done: &mut Done<'_>,
-    ) -> Result<(), Halt> {
+    ) -> Result<Option<AppUser>, Halt> {
         let (okta, app) = (&self.people, &self.ports.app);
-        let before = okta.app_user(app, user, deadline).await?;
-        let after = match before.filter(AppUser::is_assigned) {
-            Some(app_user) => Some(app_user),
-            None => {
-                lease.check()?;
-                let made = okta.assign(app, user, &account.username, deadline).await;
-                let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
-                done.count("assigned");
-                let entry = done.change(action::ASSIGN_APP, app);
-                from_to(entry, "not assigned", "assigned");
-                match made {
-                    Some(made) => Some(made),
-                    None => okta.app_user(app, user, deadline).await?,
-                }
-            }
-        };
-        let fits = after.filter(AppUser::is_assigned).is_some_and(|app_user| {
-            let name = app_user
-                .username()
-                .map(|name| self.ports.policy.usernames.apply(name));
-            matches!(name, Some(Ok(name)) if name.eq_ignore_ascii_case(&account.username))
-        });
-        if fits {
-            return Ok(());
-        }
-        Err(Halt::Problem(Failure::permanent(
-            Side::Okta,
-            OTHER_USERNAME,
-            "Then import again.",
-        )))
+        lease.check()?;
+        let made = okta.assign(app, user, &account.username, deadline).await;
+        let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
+        done.count("assigned");
+        let entry = done.change(action::ASSIGN_APP, app);
+        from_to(entry, "not assigned", "assigned");
+        Ok(match made {
+            Some(made) => Some(made),
+            None => okta.app_user(app, user, deadline).await?,
+        })
     }
 
     async fn bring_names(
@@ -326,27 +316,21 @@ impl Scheduler {
 
     async fn write_link(
         &self,
-        lease: &Lease,
-        account: &Account,
-        user: &OktaUserId,
+        linkable: Linkable<'_>,
         link: &UserLink,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        // Another run may have linked the user since both sides were read.
-        let present = self.store().user_link(user).await?;
-        if let Some(present) = &present {
-            if present.anypoint_id != account.id {
-                return Err(Halt::Problem(
-                    Failure::retryable(
-                        Side::Table,
-                        "the Okta user was linked to another account meanwhile",
-                    )
-                    .because(Cause::Overtaken),
-                ));
-            }
-            if present.origin == Origin::Created {
-                return Ok(());
-            }
+        let Linkable {
+            lease,
+            user,
+            present,
+        } = linkable;
+        let account = &link.anypoint_id;
+        if present
+            .as_ref()
+            .is_some_and(|present| present.origin == Origin::Created)
+        {
+            return Ok(());
         }
         let store = self.store();
         match store
@@ -355,7 +339,7 @@ impl Scheduler {
         {
             Linked::Written => {
                 if present.is_none() {
-                    let entry = done.change(action::LINK, &account.id);
+                    let entry = done.change(action::LINK, account);
                     from_to(entry, "not linked", "linked");
                 }
                 Ok(())
@@ -363,7 +347,7 @@ impl Scheduler {
             Linked::TakenBy(other) => Err(Halt::Problem(
                 Failure::permanent(
                     Side::Table,
-                    format!("account {} is linked to Okta user {other}.", account.id),
+                    format!("account {account} is linked to Okta user {other}."),
                     format!("Unlink it first: `okta-anypoint unlink {other}`, then import again."),
                 )
                 .because(Cause::LinkedElsewhere),

@@ -61,6 +61,15 @@ impl Job {
         }
     }
 
+    /// What the account and the user are paired by. `None`: by their link.
+    pub(super) fn by(&self) -> Option<By> {
+        match &self.kind {
+            Kind::Link { by, .. } | Kind::Assign { by, .. } => Some(*by),
+            Kind::Create { .. } => Some(By::Login),
+            Kind::Agree { .. } => None,
+        }
+    }
+
     /// Why the import takes a step.
     pub(super) fn reason(&self, step: &str) -> Option<Cow<'static, str>> {
         let steps = self.describe().actions;

@@ -12,7 +12,7 @@
 //!
 //! After each step the next run can continue. It finds a user without assignment by the login and assigns the app. It
 //! finds an assigned user without link by the username and links the account. The link comes last, because the next look
-//! disables the account of a linked user who is not assigned. The report says beforehand who leaves a team
+//! disables the account of a linked user who is not assigned. [`linkable`] decides about it under the user's lease. The report says beforehand who leaves a team
 //! because of a link; see [`teams`].
 //!
 //! Okta scopes: `okta.users.read`, `okta.apps.read` and, where groups are pushed, `okta.groups.read` in
@@ -22,6 +22,7 @@ mod apply;
 mod begun;
 mod done;
 mod job;
+mod linkable;
 mod names;
 mod pair;
 mod teams;

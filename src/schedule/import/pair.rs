@@ -35,6 +35,17 @@ impl By {
             Self::Email => "the e-mail address is unique on both sides",
         }
     }
+
+    /// Whether the user's own attributes pair them with the account.
+    pub(super) fn holds(self, user: &User, account: &Account) -> bool {
+        let address = email_of(account).map(str::to_lowercase);
+        let is_address = |text: &str| Some(text.to_lowercase()) == address;
+        match self {
+            Self::Username | Self::Email => user.email().is_some_and(is_address),
+            Self::Login => is_address(user.login()),
+            Self::UsernameAlone => true,
+        }
+    }
 }
 
 /// Why an account is not paired, and which Okta user is concerned.
@@ -216,12 +227,8 @@ impl<'a> Index<'a> {
     /// Whether `ADOPT` lets the user have the account of their app username, and why. A user whose login is the
     /// account's address may always have it, because an import would find them by it even without the assignment.
     fn adopts(&self, user: Option<&User>, account: &Account) -> Option<By> {
-        let address = email_of(account).map(str::to_lowercase);
-        let is_address = |text: &str| Some(text.to_lowercase()) == address;
-        let same_email = user.and_then(User::email).is_some_and(is_address);
-        let same_login = user
-            .and_then(|user| user.profile.text("login"))
-            .is_some_and(is_address);
+        let holds = |by: By| user.is_some_and(|user| by.holds(user, account));
+        let (same_email, same_login) = (holds(By::Email), holds(By::Login));
         match self.policy.adopt {
             Adopt::Username | Adopt::UsernameAndEmail if same_email => Some(By::Username),
             _ if same_login => Some(By::Login),
@@ -258,7 +265,7 @@ impl<'a> Index<'a> {
     ) -> Result<Match, Refused> {
         // Okta also finds users by a short form of the login, but only the whole login counts.
         let is_login = |login: &str| login.to_lowercase() == email.to_lowercase();
-        let by_login = by_login.filter(|user| user.profile.text("login").is_some_and(is_login));
+        let by_login = by_login.filter(|user| is_login(user.login()));
         let (user, by) = match (by_login, by_email) {
             (Some(user), _) => (user, By::Login),
             (None, []) => return Ok(Match::Nobody { email }),

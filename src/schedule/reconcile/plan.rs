@@ -373,7 +373,7 @@ mod tests {
                 links: read(json!({"00u1": link, "00u2": link})),
                 app_users: read(json!({"00u1": {"id": "00u1", "status": "ACTIVE",
                     "credentials": {"userName": "ann"},
-                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}})),
+                    "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {"login": "ann"}}}}})),
                 late_users: HashMap::new(),
                 accounts: read(json!({"a1": {"id": "a1", "username": "ann", "enabled": true}})),
             },
@@ -394,7 +394,7 @@ mod tests {
             found.people.links.retain(|user, _| user.as_str() == "00u1");
             found.people.app_users = read(json!({"00u1": {"id": "00u1", "status": status,
                 "credentials": {"userName": "ann"},
-                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {}}}}}));
+                "_embedded": {"user": {"id": "00u1", "status": "ACTIVE", "profile": {"login": "ann"}}}}}));
             found
         };
         let ended = with_status("DEPROVISIONED");
@@ -417,7 +417,7 @@ mod tests {
         read.people.links.clear();
         let app_user = |id: &str, name: &str| {
             json!({"id": id, "status": "ACTIVE", "credentials": {"userName": name},
-                "_embedded": {"user": {"id": id, "status": "ACTIVE", "profile": {
+                "_embedded": {"user": {"id": id, "status": "ACTIVE", "profile": {"login": id,
                     "firstName": "Ann", "lastName": "Lee", "email": "ann@acme.example"}}}})
         };
         let both = json!({"00u1": app_user("00u1", "ann"), "00u2": app_user("00u2", "ANN")});

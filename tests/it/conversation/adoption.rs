@@ -78,6 +78,34 @@ async fn adoption_follows_the_setting() {
     }
 }
 
+/// Both sides ask for an address. Before: one answer without it was a permanent refusal.
+#[tokio::test]
+async fn an_answer_without_the_address_is_retried() {
+    for (at_okta, is_there) in [(true, true), (false, true), (true, false)] {
+        let world = World::new().await;
+        if is_there {
+            let mut anypoint = world.anypoint();
+            anypoint
+                .add_user("ann", "Other", "Name", "ann@acme.example")
+                .unwrap();
+        }
+        let ann = world.user("ann");
+        let (traffic, path, pointer) = if at_okta {
+            let traffic = world.okta.traffic();
+            (traffic, "/api/v1/users/*", "/profile/email")
+        } else {
+            let path = "/accounts/api/organizations/*/users/*";
+            (world.anypoint.traffic(), path, "/email")
+        };
+        let lie = Fault::removed(path, None, pointer).on(Method::GET);
+        traffic.inject(lie.once());
+        let events = world.okta_does(|okta| okta.assign(APP, &ann));
+        assert_eq!(world.deliver(&events).await, 503, "{pointer} {is_there}");
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+    }
+}
+
 #[tokio::test]
 async fn an_account_of_another_user_is_never_taken() {
     let world = World::with(Policy {

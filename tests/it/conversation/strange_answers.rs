@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Method;
 use okta_anypoint::ids::{OktaGroupId, Subject};
 use okta_anypoint::ledger::{Conclusion, Filter, Memo, Status};
-use okta_anypoint::provision::{Policy, RemovalLimit, TeamRemoval};
+use okta_anypoint::provision::{Policy, RemovalLimit, SuspendedUsers, TeamRemoval};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
@@ -25,6 +25,8 @@ const TEAM: &str = "/accounts/api/organizations/*/teams/*";
 const TEAMS: &str = "/accounts/api/organizations/*/teams";
 const APP_GROUPS: &str = "/api/v1/apps/*/groups";
 const USER: &str = "/api/v1/users/*";
+const EXTERNAL: &str = "/is_assigned_via_external_groups";
+const APP_USER: &str = "/api/v1/apps/*/users/*";
 const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
 
 /// Ann is in group and team "Devs".
@@ -471,4 +473,72 @@ async fn a_team_that_one_list_hides_is_adopted_by_the_retry(#[case] lie: fn(&str
     assert_eq!(stage.world.deliver(&events).await, 204);
     let link = stage.world.team_link(&ops).await.unwrap();
     assert_eq!(link.team_id.as_str(), team);
+}
+
+/// Under `SUSPENDED_USERS=keep` a suspension and one 404 together take nothing away.
+#[tokio::test]
+async fn a_suspension_announces_the_end_of_an_account_only_by_setting() {
+    for (suspended, state) in [
+        (SuspendedUsers::Deactivate, "ann Example - disabled"),
+        (SuspendedUsers::Keep, "ann Example - enabled"),
+    ] {
+        let stage = Stage::new(Policy {
+            suspended,
+            ..Policy::default()
+        })
+        .await;
+        let events = stage.world.okta_does(|okta| okta.suspend(&stage.ann));
+        stage.play_okta(stage.gone(APP_USER), &events).await;
+        assert_eq!(stage.world.account("ann"), state);
+    }
+}
+
+/// Before: the account of an ended assignment was enabled.
+#[tokio::test]
+async fn an_app_user_without_a_status_gives_no_access() {
+    let stage = Stage::new(Policy::default()).await;
+    let okta = stage.world.okta.traffic();
+    okta.inject(Fault::changed(APP_USER, None, "/status", json!("INACTIVE")).on(Method::GET));
+    assert_eq!(
+        stage.world.deliver(&[stage.world.hint(&stage.ann)]).await,
+        204
+    );
+    assert_eq!(stage.world.account("ann"), "ann Example - disabled");
+    okta.inject(
+        Fault::removed(APP_USER, None, "/status")
+            .on(Method::GET)
+            .once(),
+    );
+    let hint = [stage.world.hint(&stage.ann)];
+    assert_eq!(stage.world.deliver(&hint).await, 503);
+    assert_eq!(stage.world.account("ann"), "ann Example - disabled");
+}
+
+#[rstest]
+#[case::of_account(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), EXTERNAL))]
+#[case::of_team(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), EXTERNAL))]
+#[tokio::test]
+async fn a_membership_that_may_be_of_an_external_group_is_not_ended(
+    #[case] lie: fn(&Stage) -> Fault,
+) {
+    let stage = Stage::new(Policy::default()).await;
+    if let Some(team) = stage.world.anypoint().teams.get_mut(&stage.team)
+        && let Some(member) = team.members.get_mut(&stage.account)
+    {
+        member.external = true;
+    }
+    let left = stage
+        .world
+        .okta_does(|okta| okta.remove_member(&stage.devs, &stage.ann));
+    let lie = lie(&stage).on(Method::GET);
+    let events = if lie.path_contains == MEMBERS {
+        stage
+            .world
+            .okta_does(|okta| okta.rename_group(&stage.devs, "Ops"))
+    } else {
+        left
+    };
+    stage.world.anypoint.traffic().inject(lie);
+    stage.world.deliver(&events).await;
+    assert_eq!(stage.role().as_deref(), Some("member"));
 }

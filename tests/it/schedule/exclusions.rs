@@ -99,6 +99,28 @@ async fn excluded_users_do_not_count_for_the_empty_list_check(#[case] by: By) {
     assert!(stage.is_enabled("ann"));
 }
 
+/// Before: a user whose login an answer lacked counted as not excluded.
+#[tokio::test]
+async fn a_user_without_a_login_is_not_planned() {
+    let mut stage = Stage::new().await;
+    let [ann, ben] = ["ann", "ben"].map(|name| stage.assigned(name));
+    stage.settle().await;
+    stage.exclude(By::Login, "ann", &ann);
+    for user in [&ann, &ben] {
+        stage.okta.world().suspend(user).unwrap();
+    }
+    let app_users = format!("/api/v1/apps/{APP}/users");
+    for (path, pointer) in [
+        (&*app_users, "/_embedded/user/profile/login"),
+        ("/api/v1/users/*", "/profile/login"),
+    ] {
+        let fault = Fault::removed(path, Some(&ann), pointer);
+        stage.okta.traffic().inject(fault);
+    }
+    stage.run(Task::Reconcile).await;
+    assert!(stage.is_enabled("ann") && !stage.is_enabled("ben"));
+}
+
 #[tokio::test]
 async fn a_missing_account_of_an_excluded_user_is_no_problem() {
     let mut stage = Stage::new().await;

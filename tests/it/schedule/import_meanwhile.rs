@@ -1,13 +1,18 @@
-//! An import does not overwrite what a look at the user wrote meanwhile.
+//! An import links nobody by an answer that is old or strange, and does not overwrite what a look at the user wrote
+//! meanwhile.
 
-use okta_anypoint::ids::AccountId;
+use http::Method;
+use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::okta::NewUser;
+use okta_anypoint::simulator::traffic::{Absence, Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
+use rstest::rstest;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
-use super::Stage;
+use super::{APP, Stage};
 
 /// Imports ann, who is not assigned yet. While the import asks Okta for her, an operator runs `link`.
 async fn import_while_linking(stage: &Stage, ann: &str, link: UserLink) -> Summary {
@@ -52,9 +57,8 @@ async fn a_link_to_another_account_is_left_and_reported() {
     assert_eq!(summary.problems.len(), 1);
     assert!(summary.problems[0].text.contains("meanwhile"));
     assert_eq!(stage.link(&ann).await, Some(link));
-    // The audit trail has the steps before that.
     let entries = super::import_audit::history(&stage, &ann).await;
-    assert_eq!(super::import_audit::actions(&entries), ["assign_app"]);
+    assert_eq!(super::import_audit::actions(&entries), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -64,4 +68,56 @@ async fn an_account_that_a_look_created_meanwhile_stays_created() {
     let summary = import_while_linking(&stage, &ann, link.clone()).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await, Some(link));
+}
+
+/// Okta once says that a user does not exist. The import tries to create the user, and Okta refuses, because the login is
+/// taken.
+#[rstest]
+#[case::suspended("suspended")]
+#[case::excluded("excluded")]
+#[tokio::test]
+async fn a_user_found_after_a_refused_creation_is_checked_like_any_other(#[case] situation: &str) {
+    let mut stage = Stage::new().await;
+    stage.import_mode(ImportMode::Create);
+    let new = NewUser::active(
+        "ann@acme.example",
+        "Ann",
+        "Lee",
+        "ann@private.example",
+        None,
+    );
+    let ann = stage.okta.world().create_user_from(new).unwrap().id;
+    stage.native("ann");
+    match situation {
+        "suspended" => drop(stage.okta.world().suspend(&ann).unwrap()),
+        _ => {
+            let ids = &mut stage.policy.excluded.users.ids;
+            ids.insert(OktaUserId::parse(&*ann).unwrap());
+        }
+    }
+    let lie = Fault::not_found("/api/v1/users/ann%40acme.example", Absence::Service);
+    let lie = stage.okta.traffic().inject(lie.on(Method::GET).once());
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(stage.okta.traffic().fired(lie), 1);
+    assert_eq!((summary.count("assigned"), summary.count("linked")), (0, 0));
+    assert_eq!(summary.problems.len(), 1);
+    assert_eq!(stage.link(&ann).await, None);
+    assert!(stage.okta.world().apps[APP].users.is_empty());
+}
+
+#[tokio::test]
+async fn an_old_list_of_app_users_links_nobody_who_is_unassigned() {
+    for mode in [ImportMode::Link, ImportMode::Create] {
+        let mut stage = Stage::new().await;
+        stage.import_mode(mode);
+        let ann = stage.assigned("ann");
+        stage.native("ann");
+        let old = Fault::new("/api/v1/apps/*/users", FaultKind::Frozen).on(Method::GET);
+        stage.okta.traffic().inject(old);
+        stage.okta.world().unassign(APP, &ann).unwrap();
+        let summary = stage.run(Task::Import).await;
+        assert_eq!((summary.count("to_link"), summary.count("linked")), (1, 0));
+        assert!(summary.problems[0].text.contains("not assigned"));
+        assert_eq!(stage.link(&ann).await, None);
+    }
 }

@@ -76,7 +76,8 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
     ];
     for (what, person) in lacking {
         let failure: Failure = created(person.clone(), &policy).unwrap_err();
-        assert!(!failure.is_retryable());
+        // Every Okta user has an address, so an answer without it is strange.
+        assert_eq!(failure.is_retryable(), what == "e-mail address");
         assert_eq!(failure.cause, Cause::ProfileIncomplete);
         assert!(failure.message.contains(what), "{failure}");
         assert!(!failure.to_string().contains("ann"), "{failure}");
@@ -93,7 +94,7 @@ fn an_account_is_created_with_all_that_anypoint_asks_for() {
 fn a_user_with_a_refused_username_keeps_the_old_account() {
     let refused = Failure::permanent(Side::Settings, "no such username", "Choose another.");
     let lacking = Person {
-        email: None,
+        last_name: None,
         ..person()
     };
     let unnamed = Person {
