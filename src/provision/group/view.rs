@@ -123,7 +123,8 @@ impl GroupView {
     /// # Errors
     /// Retryable, when only one of them shows the team.
     pub(super) fn united(self, later: Self) -> Result<Self, Failure> {
-        if self.link != later.link || self.found.is_some() != later.found.is_some() {
+        let team = |view: &Self| view.link.as_ref().map(|link| link.team_id.clone());
+        if team(&self) != team(&later) || self.found.is_some() != later.found.is_some() {
             return Err(went_away("the team"));
         }
         let is_there = self.found.is_some();

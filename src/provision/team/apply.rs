@@ -72,7 +72,7 @@ impl Run<'_> {
         // A team that this run asked for counts as created by this program, even if the answer was lost.
         let mut asked_for = false;
         let mut taken_by = None;
-        // Whether Anypoint refused a name that no listed team has.
+        // Whether Anypoint refused a new team's name, and no listed team has it.
         let mut is_unseen = false;
         for _ in 0..MAX_ROUNDS {
             let (plan, link, name) = look.team(group, &group_name, &self.evidence).await?;
@@ -100,7 +100,6 @@ impl Run<'_> {
                 TeamPlan::Keep(team) => (team, kept, Some(action::LINK_TEAM)),
                 TeamPlan::Rename(team) => {
                     if !self.rename(&team, &name, lease, why.clone()).await? {
-                        is_unseen = true;
                         continue;
                     }
                     (team, kept, None)
