@@ -10,7 +10,7 @@ use super::plan::{TeamEnd, plan_group};
 use super::view::{GroupView, GroupWanted};
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, TeamId};
-use crate::provision::finding::Unpushed;
+use crate::provision::finding::{Unpushed, Weight};
 use crate::provision::policy::TeamRemoval;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
@@ -28,8 +28,16 @@ impl Run<'_> {
         why: Unpushed,
     ) -> Result<GroupView, Failure> {
         let first = self.look.remains(group, why).await?;
-        let keeps = self.ports().policy.team_removal == TeamRemoval::Keep;
-        if keeps || first.link.is_none() {
+        let policy = &self.ports().policy;
+        let is_announced = self.evidence.weigh_end(why, &policy.groups) == Weight::Announced;
+        let shows_nobody = first.found.iter().flatten().next().is_none();
+        let is_enough = match policy.team_removal {
+            TeamRemoval::Keep => true,
+            // Nothing is to do, and nothing says that the end is news.
+            TeamRemoval::Empty => shows_nobody && !is_announced,
+            TeamRemoval::Delete => false,
+        };
+        if is_enough || first.link.is_none() {
             return Ok(first);
         }
         self.pause_between_reads().await?;

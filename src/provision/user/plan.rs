@@ -129,8 +129,7 @@ enum Missed {
 }
 
 /// Why an orphaned account ends.
-const ORPHANED: &str =
-    "a run was cut off before it linked the account, and the user has another app username or none";
+const ORPHANED: &str = "a run that was cut off left the account without a link";
 
 /// Plans what brings one user in sync.
 ///

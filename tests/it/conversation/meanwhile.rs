@@ -190,8 +190,7 @@ async fn user_taken_between(time: Duration) -> (u16, Record) {
     let group = world.okta.world().create_group("Devs").unwrap().id;
     world.okta_does(|okta| okta.assign_group(APP, &group));
     let user = world.user("ann");
-    world.okta_does(|okta| okta.add_member(&group, &user));
-    let events = world.okta_does(|okta| okta.assign(APP, &user));
+    let events = world.okta_does(|okta| okta.add_member(&group, &user));
     let subject = format!("user#{user}");
     // Only the group's own look lists its members.
     let members = format!("/groups/{group}/users");
