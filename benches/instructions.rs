@@ -66,6 +66,7 @@ fn view(n: usize) -> UserView {
             })
             .collect(),
         named: None,
+        orphan: None,
         groups: GroupsSeen::Whole(teams.clone().map(group).collect()),
         teams: teams
             .map(|k| WantedTeam {
