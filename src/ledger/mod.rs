@@ -136,10 +136,23 @@ impl Work {
 pub enum Reason {
     /// It was delivered, for the first time or again.
     Delivery,
+    /// A run comes back to it after the follow-ups. That is no new attempt.
+    Return,
     /// An operator replays it, whatever its result (but not while a lease runs).
     Replay,
     /// As [`Reason::Replay`], and the operator also approves the removals that the brake held.
     Approval,
+}
+
+impl Reason {
+    fn is_of_operator(self) -> bool {
+        matches!(self, Self::Replay | Self::Approval)
+    }
+
+    /// What the claim adds to the attempts.
+    fn attempts(self) -> u32 {
+        u32::from(self != Self::Return)
+    }
 }
 
 /// The permission to do one change. Made only by [`Ledger::claim`], consumed by

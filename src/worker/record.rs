@@ -51,7 +51,7 @@ pub(super) fn audit(
     now_ms: i64,
 ) -> Vec<AuditEntry> {
     let of_operator = match reason {
-        Reason::Delivery => None,
+        Reason::Delivery | Reason::Return => None,
         Reason::Replay => Some(BY_OPERATOR),
         Reason::Approval => Some(APPROVED),
     };

@@ -183,7 +183,7 @@ impl Worker {
         let mut verdict = Verdict::Settled;
         for change in &looked.changes {
             let work = change.work();
-            let claimed = self.ports.ledger.claim(&work, &lease, Reason::Delivery);
+            let claimed = self.ports.ledger.claim(&work, &lease, Reason::Return);
             match claimed.await {
                 Ok(ClaimOutcome::Claimed(claim)) => claims.push(claim),
                 // Another run did it meanwhile.
@@ -271,7 +271,7 @@ impl Worker {
             known,
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
-                Reason::Delivery => {
+                Reason::Delivery | Reason::Return => {
                     let (last_leased_ms, now_ms) =
                         (lease.last_leased_ms(), self.ports.clock.now_ms());
                     Announced::by(changes.iter().copied(), last_leased_ms, now_ms)

@@ -37,7 +37,7 @@ impl DynamoDbLedger {
         let claiming = |before| self.claiming(id, work, lease, reason, &owner, before);
         let mut updated = self.send(claiming(Before::Open)).await?;
         if let Updated::Refused(item) = &updated
-            && reason != Reason::Delivery
+            && reason.is_of_operator()
             && string(item, "status") == Some(Status::Held.as_str())
         {
             updated = self.send(claiming(Before::Held)).await?;
@@ -46,7 +46,7 @@ impl DynamoDbLedger {
             Updated::Made(before) => {
                 let died = string(&before, "status") == Some(Status::InProgress.as_str());
                 let deaths = count(&before, "unfinished").max(u32::from(died));
-                let attempts = count(&before, "attempts").saturating_add(1);
+                let attempts = count(&before, "attempts").saturating_add(reason.attempts());
                 return Ok(Some(claimed(id, owner, attempts, deaths)));
             }
             Updated::Refused(item) if string(&item, "subject") != Some(&work.subject) => {
@@ -63,7 +63,7 @@ impl DynamoDbLedger {
                     let deaths = count(&item, "unfinished").saturating_sub(1);
                     claimed(id, owner, count(&item, "attempts"), deaths)
                 }
-                Status::Held if reason != Reason::Delivery => ClaimOutcome::Busy {
+                Status::Held if reason.is_of_operator() => ClaimOutcome::Busy {
                     until_ms: until("lease_until_ms"),
                 },
                 Status::InProgress => ClaimOutcome::Busy {
@@ -96,10 +96,11 @@ impl DynamoDbLedger {
             .expression_attribute_values(":claimed", text(status.as_str()))
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":lease_until_ms", number(lease.until_ms()))
+            .expression_attribute_values(":attempt", number(reason.attempts()))
             .expression_attribute_values(":one", number(1));
         let mut set = format!(
             "SET #status = :claimed, {DESCRIBE}, #owner = :owner, lease_until_ms = :lease_until_ms, \
-             attempts = if_not_exists(attempts, :zero) + :one, \
+             attempts = if_not_exists(attempts, :zero) + :attempt, \
              unfinished = if_not_exists(unfinished, :zero) + :one"
         );
         for (name, value) in [("actor", &work.actor), ("reason", &work.reason)] {
@@ -111,7 +112,7 @@ impl DynamoDbLedger {
         set.push_str(
             " REMOVE #error, error_class, error_code, waits_until_ms, waits_for, dry_run, resolved_by",
         );
-        if reason != Reason::Delivery {
+        if reason.is_of_operator() {
             set.push_str(", applied");
         }
         if let Before::Held = before {
@@ -121,7 +122,7 @@ impl DynamoDbLedger {
             );
         }
         set.push_str(", planned, held_for");
-        let again = if reason == Reason::Delivery {
+        let again = if !reason.is_of_operator() {
             update = update
                 .expression_attribute_values(":failed", text(Status::Failed.as_str()))
                 .expression_attribute_values(":waiting", text(Status::Waiting.as_str()))

@@ -42,10 +42,10 @@ pub(super) fn claim(
             // It stays held until the claim ends, so a run that dies releases nothing.
             (status, planned, held_for) = (Status::Held, record.planned, record.held_for);
         }
-        attempts = record.attempts.saturating_add(1);
+        attempts = record.attempts.saturating_add(reason.attempts());
         deaths = unfinished.max(u32::from(record.status == Status::InProgress));
         actor = record.actor;
-        applied = record.applied.filter(|_| reason == Reason::Delivery);
+        applied = record.applied.filter(|_| !reason.is_of_operator());
     }
     connection.execute(
         "INSERT OR REPLACE INTO events (id, status, event_type, subject, published, attempts, \
@@ -88,13 +88,13 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
             (until_ms <= later(now.ms, MAX_LEASE)).then_some(ClaimOutcome::Busy { until_ms })
         }
         (_, Reason::Replay | Reason::Approval) => None,
-        (Status::Done | Status::Held | Status::Resolved, Reason::Delivery) => {
+        (Status::Done | Status::Held | Status::Resolved, Reason::Delivery | Reason::Return) => {
             Some(ClaimOutcome::AlreadyDone)
         }
-        (Status::Failed, Reason::Delivery) => {
+        (Status::Failed, Reason::Delivery | Reason::Return) => {
             (record.error_class != Some(Class::Retryable)).then_some(ClaimOutcome::AlreadyFailed)
         }
-        (Status::Waiting, Reason::Delivery) => {
+        (Status::Waiting, Reason::Delivery | Reason::Return) => {
             let until_ms = ahead(record.waits_until_ms)?;
             (until_ms <= later(now.ms, MAX_WAIT)).then_some(ClaimOutcome::Waiting { until_ms })
         }
