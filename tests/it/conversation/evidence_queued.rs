@@ -223,7 +223,9 @@ async fn a_look_by_an_operator_counts_as_announced() {
                 assert_eq!(verdicts, [Verdict::Settled]);
                 queued.has_nothing();
             }
-            Reason::Delivery => assert!(matches!(verdicts[0], Verdict::Wait { .. })),
+            Reason::Delivery | Reason::Return => {
+                assert!(matches!(verdicts[0], Verdict::Wait { .. }));
+            }
         }
     }
 }

@@ -311,7 +311,7 @@ impl Model {
             attempts: attempts + 1,
             unfinished: deaths + 1,
             applied: match reason {
-                Reason::Delivery => applied,
+                Reason::Delivery | Reason::Return => applied,
                 Reason::Replay | Reason::Approval => Vec::new(),
             },
         };
