@@ -74,7 +74,8 @@
 //! # Ok(())
 //! # }
 //! # #[cfg(feature = "local")]
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(example()).unwrap();
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(example())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod audit;
