@@ -168,11 +168,7 @@ fn add(sheet: &mut Sheet, name: &str, figures: &Figures, peak: String) {
     ];
     let limits = [
         Limit::at_most(figures.slowest.as_millis(), SLOWEST_MS, "ms an answer"),
-        Limit::at_most(
-            figures.faults(),
-            0,
-            "lost, duplicated, wrong, or 503 but recorded",
-        ),
+        Limit::at_most(figures.faults(), 0, "lost, duplicated or wrong"),
     ];
     sheet.row(name, numbers, &limits);
 }
