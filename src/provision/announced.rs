@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::finding::{Finding, Unpushed};
-use super::policy::SuspendedUsers;
+use super::policy::{Policy, SuspendedUsers, TeamRemoval};
 use super::selection::GroupSelection;
 use crate::event::{Asks, Change, RECONCILE_EVENT_TYPE, asks};
 use crate::ids::OktaGroupId;
@@ -237,11 +237,52 @@ fn announcement(change: &Change) -> Option<(Fact, Sense)> {
     })
 }
 
-/// Whether an event announces that a person loses an account or a membership.
-pub(crate) fn announces_removal(change: &Change) -> bool {
-    let asked = asks(&change.event_type);
-    matches!(
-        asked,
-        Some(Asks::NoAccess | Asks::NoMembership | Asks::NoTeam)
-    )
+/// Whether an event announces that a person loses an account or a membership under these settings.
+pub(crate) fn announces_removal(change: &Change, policy: &Policy) -> bool {
+    match asks(&change.event_type) {
+        Some(Asks::NoAccess) => {
+            let suspends = announcement(change) == Some((Fact::Suspended, Sense::Holds));
+            !suspends || policy.suspended == SuspendedUsers::Deactivate
+        }
+        Some(Asks::NoMembership) => true,
+        Some(Asks::NoTeam) => policy.team_removal != TeamRemoval::Keep,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settings_decide_what_counts_as_a_removal() {
+        let (by_default, mut kept) = (Policy::default(), Policy::default());
+        kept.suspended = SuspendedUsers::Keep;
+        kept.team_removal = TeamRemoval::Keep;
+        for (event_type, removes, removes_under_keep) in [
+            ("user.lifecycle.suspend", true, false),
+            ("user.lifecycle.deactivate", true, true),
+            ("application.user_membership.remove", true, true),
+            ("group.user_membership.remove", true, true),
+            ("group.lifecycle.delete", true, false),
+            ("user.lifecycle.unsuspend", false, false),
+            ("group.user_membership.add", false, false),
+        ] {
+            let change = json!({"uuid": "e1", "event_type": event_type, "subject": "user#00u1",
+                "published": "2026-11-30T00:00:00Z", "group": "00g1"});
+            let change: Change = serde_json::from_value(change).unwrap();
+            assert_eq!(
+                announces_removal(&change, &by_default),
+                removes,
+                "{event_type}"
+            );
+            assert_eq!(
+                announces_removal(&change, &kept),
+                removes_under_keep,
+                "{event_type}"
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use super::serve::age_ms;
 use crate::event::Change;
 use crate::failure::{Cause, Failure};
 use crate::ledger::EndState;
-use crate::provision::announces_removal;
+use crate::provision::{Policy, announces_removal};
 use crate::telemetry::{Metric, Metrics};
 
 /// A removal of this age that goes back is late. Pauses have grown by then (`queue::pause`), so its next look follows
@@ -51,11 +51,18 @@ impl Late {
     }
 }
 
-/// Counts and logs the `changes` that are late removals.
-pub(super) fn report(metrics: &Metrics, changes: &[&Change], why: Late, now_ms: i64) {
+/// Counts and logs the `changes` that are late removals under `policy`.
+pub(super) fn report(
+    metrics: &Metrics,
+    policy: &Policy,
+    changes: &[&Change],
+    why: Late,
+    now_ms: i64,
+) {
     let limit_ms = u64::try_from(MIN_LATE_AGE.as_millis()).unwrap_or(u64::MAX);
     let is_late = |change: &&&Change| {
-        announces_removal(change) && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
+        announces_removal(change, policy)
+            && age_ms(change, now_ms).is_some_and(|age| age >= limit_ms)
     };
     for change in changes.iter().filter(is_late) {
         metrics.count(Metric::RemovalLate(why.as_str()), 1);

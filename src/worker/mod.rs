@@ -368,7 +368,8 @@ impl Worker {
     }
 
     fn report_late(&self, changes: &[&Change], why: Late) {
-        late::report(&self.metrics, changes, why, self.ports.clock.now_ms());
+        let now_ms = self.ports.clock.now_ms();
+        late::report(&self.metrics, &self.ports.policy, changes, why, now_ms);
     }
 
     fn until(&self, until_ms: i64) -> Duration {
