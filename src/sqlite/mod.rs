@@ -375,6 +375,29 @@ mod tests {
         assert_eq!(version, newer);
     }
 
+    #[tokio::test]
+    async fn a_write_whose_caller_has_gone_is_not_committed() {
+        let database = Database::in_memory().unwrap();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (gone, is_gone) = std::sync::mpsc::channel::<()>();
+        let write = database.write(Side::Table, move |connection| {
+            connection.execute_batch("CREATE TABLE late (id)")?;
+            let _ = begun.send(());
+            let _ = is_gone.recv();
+            Ok(())
+        });
+        tokio::select! {
+            _ = write => panic!("it waits for its caller to go"),
+            begun = has_begun => begun.unwrap(),
+        }
+        gone.send(()).unwrap();
+        let count = "SELECT count(*) FROM sqlite_schema WHERE name = 'late'";
+        let read = database.read(Side::Table, move |connection| {
+            connection.query_row(count, [], |row| row.get::<_, i64>(0))
+        });
+        assert_eq!(read.await.unwrap(), 0);
+    }
+
     /// SQLite removes its log when the last connection is closed, but only if it still has its locks.
     #[tokio::test]
     async fn a_lock_is_kept_until_the_last_connection_is_closed() {
