@@ -2,10 +2,13 @@
 
 mod anypoint;
 mod clients;
+mod control;
 mod faults;
 mod hooks;
 mod lies;
+mod lists;
 mod okta;
+mod refusals;
 mod teams;
 
 use std::net::SocketAddr;
@@ -155,6 +158,15 @@ impl Okta {
     fn nothing_unexpected(&self) {
         assert_eq!(self.sim.traffic().unexpected(), Vec::<String>::new());
     }
+}
+
+/// An org with one user, and a group with this user in it.
+async fn org() -> (Okta, String, String) {
+    let okta = Okta::start(OktaOptions::default()).await;
+    let ann = okta.user("ann");
+    let group = okta.sim.world().create_group("Builders").unwrap().id;
+    okta.sim.world().add_member(&group, &ann).unwrap();
+    (okta, ann, group)
 }
 
 struct Anypoint {

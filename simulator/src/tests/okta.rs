@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::okta::{LogEvent, OktaWorld, UserStatus};
+use crate::okta::{EVERYONE, LogEvent, OktaWorld, UserStatus};
 
 fn types(events: &[LogEvent]) -> Vec<&str> {
     events
@@ -332,4 +332,25 @@ async fn the_state_survives_as_json() {
     let seen = again.get(&format!("/api/v1/apps/{APP}/users/{ann}")).await;
     assert_eq!(seen.body["credentials"]["userName"], "ann-x");
     assert_ne!(again.user("ben"), ann);
+}
+
+#[tokio::test]
+async fn everybody_is_in_the_built_in_group() {
+    let (okta, ann, group) = org().await;
+    let groups = okta.get(&format!("/api/v1/users/{ann}/groups")).await;
+    assert_eq!(groups.ids(), [group.as_str(), EVERYONE]);
+    assert_eq!(groups.body[1]["type"], "BUILT_IN");
+    let page = okta
+        .get(&format!("/api/v1/users/{ann}/groups?limit=1"))
+        .await;
+    assert_eq!(okta.get(&page.next().unwrap()).await.ids(), [EVERYONE]);
+    let everyone = format!("/api/v1/groups/{EVERYONE}");
+    assert_eq!(
+        okta.get(&everyone).await.body["profile"]["name"],
+        "Everyone"
+    );
+    assert_eq!(okta.get(&format!("{everyone}/users")).await.ids(), [&ann]);
+    okta.nothing_unexpected();
+    let out = format!("{everyone}/users/{ann}");
+    assert_eq!(okta.send(Method::DELETE, &out, json!({})).await.status, 403);
 }
