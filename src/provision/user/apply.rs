@@ -3,9 +3,10 @@
 //! The run has the lease on the user, so no other run works on the user meanwhile. A step that needs a second subject
 //! takes the lease on that one, too: the group of a missing team, or another user whose account is free (`take.rs`).
 
+use super::account::{AccountPlan, Retire};
 use super::adopt::belongs_to;
 use super::look::UserKnown;
-use super::plan::{AccountPlan, Retire, UserPlan, plan_user, plan_with_old_account};
+use super::plan::{UserPlan, plan_user, plan_with_old_account};
 use super::steps::{update_name, why};
 use super::view::UserView;
 use crate::anypoint::AccountChanges;

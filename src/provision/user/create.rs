@@ -8,7 +8,7 @@ use http::StatusCode;
 use rand::seq::{IndexedRandom, SliceRandom};
 use secrecy::SecretString;
 
-use super::plan::NewPerson;
+use super::account::NewPerson;
 use crate::anypoint::{Account, NewAccount};
 use crate::failure::{Cause, Class, Failure, Side};
 use crate::http::CallError;

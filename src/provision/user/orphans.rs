@@ -7,7 +7,7 @@
 //! A username proves nothing: somebody else may have created an account of that name, or had one all along. A new account
 //! counts as the user's only if it has the e-mail address that was asked for, and is no older than the intent.
 
-use super::plan::{NewPerson, Retire};
+use super::account::{NewPerson, Retire};
 use super::view::UserView;
 use crate::anypoint::Account;
 use crate::failure::Failure;

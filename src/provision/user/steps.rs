@@ -1,6 +1,7 @@
 //! A user's plan as steps, with reasons and in words.
 
-use super::plan::{AccountPlan, Retire, UserPlan};
+use super::account::{AccountPlan, Retire};
+use super::plan::UserPlan;
 use super::view::WantedTeam;
 use crate::anypoint::AccountChanges;
 use crate::ids::{AccountId, TeamId};

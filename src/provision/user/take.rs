@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
+use super::account::{Adoption, FormerOwner};
 use super::adopt::Freed;
 use super::apply::End;
-use super::plan::{Adoption, FormerOwner, UserPlan};
+use super::plan::UserPlan;
 use super::steps::why;
 use super::view::UserView;
 use crate::failure::Failure;

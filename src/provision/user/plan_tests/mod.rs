@@ -4,10 +4,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::anypoint::Account;
 use crate::event::Change;
-use crate::ids::{OktaGroupId, OktaUserId, Subject};
-use crate::provision::{Adopt, Announced, ImportedNames, Release, Step};
-use crate::store::{AccountOwner, AgreedProfile, Tenure, UserLink};
+use crate::failure::Cause;
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use crate::provision::{
+    Adopt, Adoption, Announced, FormerOwner, ImportedNames, NamedAccount, NewPerson, Release,
+    ResetEmail, Step,
+};
+use crate::store::{AccountOwner, AgreedProfile, Origin, ResetMail, Tenure, UserLink};
 
 mod account;
 mod adoption;
