@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::serve::age_ms;
+use super::report::age_ms;
 use crate::event::Change;
 use crate::failure::{Cause, Failure};
 use crate::ledger::EndState;

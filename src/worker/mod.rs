@@ -21,9 +21,11 @@
 //! the record.
 
 mod asked;
+mod follow_ups;
 mod inline;
 mod late;
 mod record;
+mod report;
 mod serve;
 mod surroundings;
 mod words;

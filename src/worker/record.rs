@@ -1,21 +1,95 @@
-//! What a run leaves in the table: the list of open records, and the audit trail.
+//! What a run leaves in the table: how its claims ended, the list of open records, and the audit trail.
 
 use super::asked::who_asked;
+use super::serve::Looked;
+use super::{Verdict, Worker};
 use crate::counted::counted;
 use crate::event::Change;
 use crate::ledger::{
-    AuditEntry, BY_OPERATOR, Claim, EndState, Ending, Lease, Reason, Resolved, Status,
+    AuditEntry, BY_OPERATOR, Claim, Conclusion, EndState, Ending, Lease, Reason, Recorded,
+    Resolved, Status,
 };
 use crate::provision::{Applied, Progress};
 use crate::store::Memory;
+use crate::telemetry::Metric;
 
 /// The most open records of one subject that are remembered.
 const MAX_OPEN: usize = 20;
 /// The reason in the audit trail when an operator approved what the brake held.
 const APPROVED: &str = "approved by an operator";
 
+/// What a run writes when it gives its lease back. It holds the claims, so none of them outlives the lease.
+pub(super) struct Records {
+    pub(super) claims: Vec<Claim>,
+    /// The ends of the claims whose runs died too often.
+    pub(super) dead: Vec<(Claim, Ending)>,
+    pub(super) memory: Memory,
+    pub(super) audit: Vec<AuditEntry>,
+}
+
+impl Worker {
+    /// Records how the claims ended, and gives the lease back. The verdict is `verdict`, unless another run took over or
+    /// the table failed: then the changes go back.
+    pub(super) async fn record(
+        &self,
+        looked: &Looked<'_>,
+        lease: Lease,
+        records: Records,
+        state: &EndState,
+        verdict: Verdict,
+    ) -> Verdict {
+        let Records {
+            claims,
+            dead: mut endings,
+            mut memory,
+            audit,
+        } = records;
+        if !claims.is_empty() {
+            memory.note_end(state);
+        }
+        let verdict = verdict.counting(memory.failures);
+        let ending = Ending {
+            applied: looked.applied.iter().map(ToString::to_string).collect(),
+            state: match state {
+                EndState::Failed(failure) => EndState::Failed(failure.clone().of_event()),
+                other => other.clone(),
+            },
+        };
+        endings.extend(claims.into_iter().map(|claim| (claim, ending.clone())));
+        let resolved = remember_open(&mut memory, &endings);
+        let conclusion = Conclusion {
+            claims: endings,
+            memo: memory.to_memo(),
+            resolved,
+            audit,
+        };
+        self.conclude(lease, conclusion).await.unwrap_or(verdict)
+    }
+
+    /// Writes the records and gives the lease back. `Some`: that failed, or another run took over. The changes go back.
+    async fn conclude(&self, lease: Lease, conclusion: Conclusion) -> Option<Verdict> {
+        match self.ports.ledger.conclude(lease, conclusion).await {
+            Ok(recorded) => {
+                let lost = recorded
+                    .iter()
+                    .filter(|r| **r == Recorded::Superseded)
+                    .count();
+                if lost == 0 {
+                    return None;
+                }
+                self.metrics.count(Metric::Superseded, lost);
+                Some(Verdict::retry_after(None))
+            }
+            Err(error) => {
+                tracing::error!("could not record the results of events: {error}");
+                Some(Verdict::retry(&error))
+            }
+        }
+    }
+}
+
 /// Remembers the records that need an operator. A look that ends in sync resolves those of earlier runs.
-pub(super) fn remember_open(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
+fn remember_open(memory: &mut Memory, ended: &[(Claim, Ending)]) -> Vec<Resolved> {
     let own = |id: &String| ended.iter().any(|(claim, _)| claim.id() == id);
     memory.open.retain(|id| !own(id));
     for (claim, ending) in ended {

@@ -21,6 +21,7 @@
 //! Anypoint allows (10,000 users, 1,000 teams). The remotes' rate limits slow it down: a run waits as long as they
 //! ask for, within the time-out.
 
+mod groups;
 mod lists;
 mod plan;
 mod read;
