@@ -105,3 +105,23 @@ async fn a_push_of_an_unknown_id_fails() {
             .contains("done")
     );
 }
+
+#[tokio::test]
+async fn a_name_must_be_unique() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("ops", "ops_person");
+    let group = desk.pushed_group("ops", &user);
+    desk.on_file(&["explain", "ops"])
+        .await
+        .expect(2)
+        .says(&user)
+        .says(&group);
+    desk.on_file(&["push", "ops"]).await.expect(2).says(&group);
+    assert!(!desk.wrote());
+    for name in ["ops@acme.example", "ops_person", "OPS_PERSON", &user] {
+        let explained = desk.on_file(&["explain", name, "--json"]).await.expect(0);
+        assert_eq!(explained.json()["subject"], format!("user#{user}"));
+    }
+    // The command needs a user, so the group does not count.
+    desk.on_file(&["unlink", "ops"]).await.expect(0);
+}

@@ -1,45 +1,42 @@
-//! One strange answer of Anypoint does not extend or end anybody's access, and changes no role.
+//! One strange answer does not extend or end anybody's access, and changes no role.
 //!
 //! Each case is a change in Okta, its delivery during one strange answer, and Okta's retry. The retry has nothing to do
-//! if the first delivery did everything.
+//! if the first delivery did everything. Here the answer is about a user or an account. See `strange_teams.rs` for groups
+//! and teams.
 
 use std::time::Duration;
 
 use http::Method;
-use okta_anypoint::ids::{OktaGroupId, Subject};
-use okta_anypoint::ledger::{Conclusion, Filter, Memo, Status};
-use okta_anypoint::provision::{Policy, RemovalLimit, SuspendedUsers, TeamRemoval};
+use okta_anypoint::ledger::{Conclusion, Memo};
+use okta_anypoint::provision::{Policy, SuspendedUsers};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
-use okta_anypoint::worker::Verdict;
 use rstest::rstest;
 use serde_json::json;
 
 use super::groups::devs_with_ann;
-use crate::world::{APP, World, lease, look_at, worker};
+use crate::world::{APP, World, lease};
 
 const ACCOUNT: &str = "/accounts/api/organizations/*/users/*";
-const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
-const TEAM: &str = "/accounts/api/organizations/*/teams/*";
-const TEAMS: &str = "/accounts/api/organizations/*/teams";
+pub(super) const TEAMS_OF_ACCOUNT: &str = "/accounts/api/organizations/*/users/*/teams";
 const APP_GROUPS: &str = "/api/v1/apps/*/groups";
 const USER: &str = "/api/v1/users/*";
 const EXTERNAL: &str = "/is_assigned_via_external_groups";
 const APP_USER: &str = "/api/v1/apps/*/users/*";
-const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
+pub(super) const MEMBERS: &str = "/accounts/api/organizations/*/teams/*/members";
 
 /// Ann is in group and team "Devs".
-struct Stage {
-    world: World,
-    devs: String,
-    ann: String,
-    team: String,
-    account: String,
+pub(super) struct Stage {
+    pub(super) world: World,
+    pub(super) devs: String,
+    pub(super) ann: String,
+    pub(super) team: String,
+    pub(super) account: String,
 }
 
 impl Stage {
-    async fn new(policy: Policy) -> Self {
+    pub(super) async fn new(policy: Policy) -> Self {
         let (world, devs, ann) = devs_with_ann(policy).await;
         let (team, account) = (world.team_id("Devs"), world.account_id("ann"));
         // A minute later, because fresh writes are remembered for a minute.
@@ -59,12 +56,12 @@ impl Stage {
         }
     }
 
-    fn gone(&self, path: &str) -> Fault {
+    pub(super) fn gone(&self, path: &str) -> Fault {
         Fault::not_found(path, Absence::Service).on(Method::GET)
     }
 
     /// Delivers the change under the fault, and once more without it.
-    async fn play(
+    pub(super) async fn play(
         &self,
         fault: Fault,
         change: impl FnOnce(&mut OktaWorld) -> Result<Vec<LogEvent>, Refusal>,
@@ -97,7 +94,7 @@ impl Stage {
         assert_eq!(self.world.deliver(events).await, 204);
     }
 
-    fn role(&self) -> Option<String> {
+    pub(super) fn role(&self) -> Option<String> {
         let anypoint = self.world.anypoint();
         let members = &anypoint.teams.get(&self.team)?.members;
         Some(members.get(&self.account)?.membership_type.clone())
@@ -152,14 +149,6 @@ async fn a_lasting_wrong_username_is_a_contradiction() {
     assert_eq!(stage.world.account("ann"), "ann Example - enabled");
 }
 
-#[tokio::test]
-async fn an_existing_team_gets_its_members() {
-    let stage = Stage::new(Policy::default()).await;
-    let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
-    stage.play(lie, |okta| okta.delete_group(&devs)).await;
-    assert_eq!(stage.role(), None);
-}
-
 #[rstest]
 #[case::no_team_at_all(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
 #[case::not_this_team(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
@@ -184,37 +173,6 @@ async fn a_suspended_user_leaves_a_team_despite_an_unreadable_membership() {
     stage.play(lie, |okta| okta.suspend(&ann)).await;
     assert_eq!(stage.world.account("ann"), "ann Example - disabled");
     assert_eq!(stage.role(), None);
-}
-
-/// The same in a look at the group: it does the rest, and is retried.
-#[rstest]
-#[case::of_no_type(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), "/membership_type"))]
-#[case::of_another_type(|stage: &Stage| Fault::changed(MEMBERS, Some(&stage.account), "/membership_type", json!("x")))]
-#[tokio::test]
-async fn who_left_the_group_leaves_the_team_once_the_membership_can_be_read(
-    #[case] lie: fn(&Stage) -> Fault,
-) {
-    let stage = Stage::new(Policy::default()).await;
-    let Stage {
-        world, devs, ann, ..
-    } = &stage;
-    let [ben, eve] = [
-        world.assigned_user("ben").await,
-        world.assigned_user("eve").await,
-    ];
-    world.when(|okta| okta.add_member(devs, &ben)).await;
-    world.okta_does(|okta| okta.remove_member(devs, ann));
-    world.okta_does(|okta| okta.remove_member(devs, &ben));
-    world.okta_does(|okta| okta.add_member(devs, &eve));
-    world.anypoint.traffic().inject(lie(&stage));
-    let subject = || Subject::Group(OktaGroupId::parse(devs).unwrap());
-    let verdict = look_at(&worker(&world.ports), subject()).await;
-    assert!(verdict.is_retry(), "{verdict:?}");
-    assert_eq!(world.team("Devs"), "ann eve");
-    world.anypoint.traffic().remove_all_faults();
-    let verdict = look_at(&worker(&world.ports), subject()).await;
-    assert_eq!(verdict, Verdict::Settled);
-    assert_eq!(world.team("Devs"), "eve");
 }
 
 #[rstest]
@@ -279,200 +237,6 @@ async fn a_false_not_a_member_answer_does_not_stop_the_removal(#[case] status: u
         })
         .await;
     assert_eq!(stage.role(), None);
-}
-
-#[tokio::test]
-async fn a_false_404_does_not_stop_the_deletion_of_a_team() {
-    let stage = Stage::new(Policy {
-        team_removal: TeamRemoval::Delete,
-        ..Policy::default()
-    })
-    .await;
-    let lie = Fault::status(TEAM, 404, r#"{"message":"no such team"}"#).on(Method::DELETE);
-    let devs = stage.devs.clone();
-    stage.play(lie, |okta| okta.delete_group(&devs)).await;
-    assert!(stage.world.anypoint().team_by_name("Devs").is_none());
-}
-
-#[tokio::test]
-async fn a_team_missing_from_a_list_is_not_created_again() {
-    let stage = Stage::new(Policy::default()).await;
-    let lie = Fault::lacking(TEAMS, &[&stage.team]).on(Method::GET);
-    let devs = stage.devs.clone();
-    stage
-        .play(lie, |okta| okta.rename_group(&devs, "Ops"))
-        .await;
-    assert_eq!(stage.world.team_id("Ops"), stage.team, "renamed in place");
-    assert_eq!(stage.role().as_deref(), Some("member"));
-}
-
-/// The opposite: a team that is really gone is created again.
-#[tokio::test]
-async fn a_team_deleted_by_hand_is_created_again() {
-    let stage = Stage::new(Policy::default()).await;
-    stage.world.anypoint().delete_team(&stage.team).unwrap();
-    let devs = stage.devs.clone();
-    stage
-        .world
-        .when(|okta| okta.rename_group(&devs, "Ops"))
-        .await;
-    assert_eq!(stage.world.team("Ops"), "ann");
-}
-
-#[rstest]
-#[case::lacks_one(|stage: &Stage| Fault::lacking(MEMBERS, &[&stage.account]))]
-#[case::empty(|_: &Stage| Fault::empty_list(MEMBERS))]
-#[case::without_id(|stage: &Stage| Fault::removed(MEMBERS, Some(&stage.account), "/id"))]
-#[case::id_of_another_type(|stage: &Stage| Fault::changed(MEMBERS, Some(&stage.account), "/id", json!(7)))]
-#[case::of_account_empty(|_: &Stage| Fault::empty_list(TEAMS_OF_ACCOUNT))]
-#[case::of_account_without_type(|stage: &Stage| Fault::removed(TEAMS_OF_ACCOUNT, Some(&stage.team), "/membership_type"))]
-#[case::of_account_lacks_one(|stage: &Stage| Fault::lacking(TEAMS_OF_ACCOUNT, &[&stage.team]))]
-#[tokio::test]
-async fn one_strange_answer_does_not_demote_a_maintainer(#[case] lie: fn(&Stage) -> Fault) {
-    let stage = Stage::new(Policy::default()).await;
-    let (devs, ben) = (stage.devs.clone(), stage.world.assigned_user("ben").await);
-    let joins = stage.world.when(|okta| okta.add_member(&devs, &ben));
-    joins.await;
-    stage
-        .world
-        .anypoint()
-        .add_member(&stage.team, &stage.account, "maintainer")
-        .unwrap();
-    let lie = lie(&stage).on(Method::GET);
-    if lie.path_contains == MEMBERS {
-        stage
-            .play(lie, |okta| okta.rename_group(&devs, "Ops"))
-            .await;
-    } else {
-        stage.play(lie, |_| Ok(Vec::new())).await;
-    }
-    assert_eq!(stage.role().as_deref(), Some("maintainer"));
-}
-
-fn deleting() -> Policy {
-    Policy {
-        team_removal: TeamRemoval::Delete,
-        ..Policy::default()
-    }
-}
-
-/// Deleting a team deletes the teams below it, too, and nobody can undo that.
-#[rstest]
-#[case::no_ancestors(|child: &str| Fault::removed(TEAMS, Some(child), "/ancestor_team_ids"))]
-#[case::of_no_team(|child: &str| Fault::changed(TEAMS, Some(child), "/ancestor_team_ids", json!([])))]
-#[case::no_child(|child: &str| Fault::lacking(TEAMS, &[child]))]
-#[tokio::test]
-async fn a_team_with_a_child_that_one_list_hides_is_not_deleted(#[case] lie: fn(&str) -> Fault) {
-    let stage = Stage::new(deleting()).await;
-    let child = stage.world.anypoint().add_team("Child", Some(&stage.team));
-    let lie = lie(&child.unwrap()).on(Method::GET);
-    let devs = stage.devs.clone();
-    stage
-        .play(lie, |okta| okta.unassign_group(APP, &devs))
-        .await;
-    assert_eq!(stage.world.team("Child"), "");
-    assert_eq!(stage.world.team("Devs"), "");
-}
-
-/// A child team that somebody makes between the look and the write.
-#[tokio::test]
-async fn a_team_that_got_a_child_after_the_look_is_not_deleted() {
-    let stage = Stage::new(deleting()).await;
-    let child = stage.world.anypoint().add_team("Child", Some(&stage.team));
-    let child = child.unwrap();
-    // Both readings of the look.
-    let lie = Fault::lacking(TEAMS, &[&child]).on(Method::GET).times(2);
-    stage.world.anypoint.traffic().inject(lie);
-    let devs = stage.devs.clone();
-    stage
-        .world
-        .when(|okta| okta.unassign_group(APP, &devs))
-        .await;
-    assert_eq!(stage.world.team("Child"), "");
-}
-
-#[rstest]
-#[tokio::test]
-async fn one_empty_list_of_members_does_not_release_the_brake(
-    #[values(TeamRemoval::Empty, TeamRemoval::Delete)] team_removal: TeamRemoval,
-) {
-    let stage = Stage::new(Policy {
-        team_removal,
-        removals: RemovalLimit::Count(0),
-        ..Policy::default()
-    })
-    .await;
-    let (lie, devs) = (Fault::empty_list(MEMBERS), stage.devs.clone());
-    stage
-        .play(lie, |okta| okta.unassign_group(APP, &devs))
-        .await;
-    assert_eq!(stage.role().as_deref(), Some("member"));
-    let held = Filter::with_status(Status::Held);
-    let held = stage.world.table.ledger.records(&held).await.unwrap();
-    assert_eq!(held.len(), 1);
-}
-
-#[rstest]
-#[case::lacks_one(|stage: &Stage| Fault::lacking(MEMBERS, &[&stage.account]))]
-#[case::empty(|_: &Stage| Fault::empty_list(MEMBERS))]
-#[tokio::test]
-async fn members_of_a_group_that_is_not_pushed_leave_despite_one_strange_list(
-    #[case] lie: fn(&Stage) -> Fault,
-) {
-    let stage = Stage::new(Policy::default()).await;
-    let (lie, devs) = (lie(&stage), stage.devs.clone());
-    stage
-        .play(lie, |okta| okta.unassign_group(APP, &devs))
-        .await;
-    assert_eq!(stage.role(), None);
-}
-
-#[tokio::test]
-async fn a_listed_team_exists_although_its_own_answers_are_404() {
-    let stage = Stage::new(Policy::default()).await;
-    let team = stage.gone(TEAM).once();
-    stage.world.anypoint.traffic().inject(team);
-    let (lie, devs) = (stage.gone(MEMBERS), stage.devs.clone());
-    stage
-        .play(lie, |okta| okta.unassign_group(APP, &devs))
-        .await;
-    assert_eq!(stage.role(), None);
-}
-
-#[rstest]
-#[case::no_ancestors(|other: &str| Fault::removed(TEAMS, Some(other), "/ancestor_team_ids"))]
-#[case::of_no_team(|other: &str| Fault::changed(TEAMS, Some(other), "/ancestor_team_ids", json!([])))]
-#[tokio::test]
-async fn a_strange_entry_is_not_the_root_of_a_new_team(#[case] lie: fn(&str) -> Fault) {
-    let stage = Stage::new(Policy::default()).await;
-    let (other, root) = {
-        let mut anypoint = stage.world.anypoint();
-        let other = anypoint.add_team("0 Finance", None).unwrap();
-        (other, anypoint.root_team_id.clone())
-    };
-    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
-    let lie = lie(&other).on(Method::GET);
-    stage.play(lie, |okta| okta.assign_group(APP, &ops)).await;
-    let anypoint = stage.world.anypoint();
-    assert_eq!(anypoint.team_by_name("Ops").unwrap().ancestors, [root]);
-}
-
-#[rstest]
-#[case::no_ancestors(|team: &str| Fault::removed(TEAMS, Some(team), "/ancestor_team_ids"))]
-#[case::not_listed(|team: &str| Fault::lacking(TEAMS, &[team]))]
-#[tokio::test]
-async fn a_team_that_one_list_hides_is_adopted_by_the_retry(#[case] lie: fn(&str) -> Fault) {
-    let stage = Stage::new(Policy::default()).await;
-    let team = stage.world.anypoint().add_team("Ops", None).unwrap();
-    let ops = stage.world.okta.world().create_group("Ops").unwrap().id;
-    // As often as one run looks.
-    let lie = lie(&team).on(Method::GET).times(6);
-    stage.world.anypoint.traffic().inject(lie);
-    let events = stage.world.okta_does(|okta| okta.assign_group(APP, &ops));
-    assert_eq!(stage.world.deliver(&events).await, 503);
-    assert_eq!(stage.world.deliver(&events).await, 204);
-    let link = stage.world.team_link(&ops).await.unwrap();
-    assert_eq!(link.team_id.as_str(), team);
 }
 
 /// Under `SUSPENDED_USERS=keep` a suspension and one 404 together take nothing away.

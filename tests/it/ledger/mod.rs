@@ -1,9 +1,10 @@
 //! What every ledger owes its callers: [`claims`] and [`leases`] one by one, a [`crowd`] at once, any
-//! order at all in [`model`].
+//! order at all in [`histories`].
 
 mod claims;
 mod crowd;
 mod endings;
+mod histories;
 mod leases;
 mod model;
 

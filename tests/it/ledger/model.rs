@@ -1,110 +1,28 @@
-//! Random histories against a model of the contract. Several runs work on two subjects that share one event id,
-//! while the clock jumps. Every answer must equal the model's. And a subject never has two runs that are both
-//! younger than their leases.
-//!
-//! A clock that jumps ahead ends leases early, as the module says. Runs from before such a jump do not count as
-//! young.
+//! The contract of a ledger as a model: its answers, and its records.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use okta_anypoint::clock::Clock as _;
 use okta_anypoint::deadline::{MAX_LEASE, MAX_WAIT};
 use okta_anypoint::failure::Class;
-use okta_anypoint::ledger::{
-    Claim, ClaimOutcome, Conclusion, EndState, Ending, Lease, Leased, Memo, Reason, Recorded, Work,
-};
-use proptest::collection::vec;
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use okta_anypoint::ledger::{Memo, Reason, Recorded};
 
-use super::{DAY_MS, START_MS, TTL_DAYS, World, busy_remote, dynamodb, refused, sqlite, work};
+use super::{START_MS, TTL_DAYS};
 
-const RUNS: usize = 3;
-const SUBJECTS: usize = 2;
-const LEASE_MS: i64 = 1_000;
-const WAIT_MS: i64 = 700;
+pub(super) const SUBJECTS: usize = 2;
+pub(super) const LEASE_MS: i64 = 1_000;
+pub(super) const WAIT_MS: i64 = 700;
 
 #[derive(Debug, Clone, Copy)]
-enum End {
+pub(super) enum End {
     Done,
     Failed(Class),
     Waiting,
     Held,
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    Lease {
-        run: usize,
-        subject: usize,
-    },
-    Renew {
-        run: usize,
-    },
-    Note {
-        run: usize,
-    },
-    Claim {
-        run: usize,
-        reason: Reason,
-    },
-    Conclude {
-        run: usize,
-        end: End,
-        notes: bool,
-    },
-    Die {
-        run: usize,
-    },
-    Reject {
-        subject: usize,
-    },
-    /// Time passes.
-    Pass {
-        ms: i64,
-    },
-    /// Somebody sets the clock.
-    Jump {
-        ms: i64,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let run = || 0..RUNS;
-    let subject = || 0..SUBJECTS;
-    let reason = prop_oneof![6 => Just(Reason::Delivery), 1 => Just(Reason::Replay)];
-    let end = prop_oneof![
-        3 => Just(End::Done),
-        3 => Just(End::Failed(Class::Retryable)),
-        1 => Just(End::Failed(Class::Permanent)),
-        3 => Just(End::Waiting),
-        1 => Just(End::Held),
-    ];
-    prop_oneof![
-        6 => (run(), subject()).prop_map(|(run, subject)| Step::Lease { run, subject }),
-        2 => run().prop_map(|run| Step::Renew { run }),
-        1 => run().prop_map(|run| Step::Note { run }),
-        6 => (run(), reason).prop_map(|(run, reason)| Step::Claim { run, reason }),
-        4 => (run(), end, any::<bool>())
-            .prop_map(|(run, end, notes)| Step::Conclude { run, end, notes }),
-        1 => run().prop_map(|run| Step::Die { run }),
-        1 => subject().prop_map(|subject| Step::Reject { subject }),
-        // Around the moments at which leases, waits, memos and records end.
-        4 => prop_oneof![
-            6 => prop_oneof![
-                Just(1), Just(300), Just(400), Just(700), Just(999), Just(1_000), Just(1_001),
-            ],
-            1 => prop_oneof![
-                Just(119_000), Just(7 * DAY_MS), Just(i64::from(TTL_DAYS) * DAY_MS),
-            ],
-        ].prop_map(|ms| Step::Pass { ms }),
-        1 => prop_oneof![Just(-300), Just(-DAY_MS), Just(DAY_MS)].prop_map(|ms| Step::Jump { ms }),
-    ]
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// The number of the claim, counted from one, and when it ends.
     InProgress(u64, i64),
     Waiting(i64),
@@ -115,16 +33,16 @@ enum State {
 
 /// One event as the table has it.
 #[derive(Debug, Clone)]
-struct Event {
-    subject: usize,
-    state: State,
-    expires_at: i64,
-    attempts: u32,
+pub(super) struct Event {
+    pub(super) subject: usize,
+    pub(super) state: State,
+    pub(super) expires_at: i64,
+    pub(super) attempts: u32,
     /// Claims in a row that nobody reported on.
     unfinished: u32,
-    applied: Vec<String>,
+    pub(super) applied: Vec<String>,
     /// Held, and claimed by a replay that has not ended.
-    stays_held: bool,
+    pub(super) stays_held: bool,
 }
 
 /// One lease as the table has it.
@@ -138,19 +56,19 @@ struct Subject {
 
 /// What only the embedded database does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Adapter {
+pub(super) enum Adapter {
     DynamoDb,
     /// Sweeps by itself, and cuts what is further ahead than it can be.
     Sqlite,
 }
 
 /// The contract, as plainly as it can be said.
-struct Model {
+pub(super) struct Model {
     adapter: Adapter,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     subjects: [Subject; SUBJECTS],
     /// By the record's key: `None` is the plain id.
-    events: BTreeMap<Option<usize>, Event>,
+    pub(super) events: BTreeMap<Option<usize>, Event>,
     owners: u64,
     claims: u64,
 }
@@ -159,7 +77,18 @@ struct Model {
 const KEPT_S: i64 = 3_650 * 86_400;
 
 impl Model {
-    fn now_s(&self) -> i64 {
+    pub(super) fn new(adapter: Adapter) -> Self {
+        Self {
+            adapter,
+            now_ms: START_MS,
+            subjects: Default::default(),
+            events: BTreeMap::new(),
+            owners: 0,
+            claims: 0,
+        }
+    }
+
+    pub(super) fn now_s(&self) -> i64 {
         self.now_ms.div_euclid(1000)
     }
 
@@ -175,7 +104,7 @@ impl Model {
     }
 
     /// The expected answer in words, and the number of the owner.
-    fn lease(&mut self, subject: usize) -> (String, u64) {
+    pub(super) fn lease(&mut self, subject: usize) -> (String, u64) {
         let (now_ms, now_s) = (self.now_ms, self.now_s());
         if self.adapter == Adapter::Sqlite {
             for (other, row) in self.subjects.iter_mut().enumerate() {
@@ -209,7 +138,7 @@ impl Model {
             .is_some_and(|held| held.0 == owner)
     }
 
-    fn renew(
+    pub(super) fn renew(
         &mut self,
         subject: usize,
         owner: u64,
@@ -235,7 +164,7 @@ impl Model {
         recorded(all)
     }
 
-    fn note(&mut self, subject: usize, owner: u64, memo: Option<String>) -> Recorded {
+    pub(super) fn note(&mut self, subject: usize, owner: u64, memo: Option<String>) -> Recorded {
         let is_held = self.is_held(subject, owner);
         if is_held {
             self.subjects[subject].expires_at = self.now_s() + KEPT_S;
@@ -244,7 +173,7 @@ impl Model {
         recorded(is_held)
     }
 
-    fn memo(&self, subject: usize) -> Option<String> {
+    pub(super) fn memo(&self, subject: usize) -> Option<String> {
         let row = &self.subjects[subject];
         row.memo.clone().filter(|_| row.expires_at > self.now_s())
     }
@@ -258,7 +187,7 @@ impl Model {
     }
 
     /// The expected answer in words, the key, and the number of the claim.
-    fn claim(
+    pub(super) fn claim(
         &mut self,
         subject: usize,
         until_ms: i64,
@@ -320,7 +249,7 @@ impl Model {
         (words, key, self.claims)
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         subject: usize,
         owner: u64,
@@ -364,7 +293,7 @@ impl Model {
         claim.into_iter().map(finish).collect()
     }
 
-    fn reject(&mut self, subject: usize) -> Recorded {
+    pub(super) fn reject(&mut self, subject: usize) -> Recorded {
         let key = self.key(subject);
         let (now_ms, now_s, lasts) = (self.now_ms, self.now_s(), self.event_lasts());
         let event = self.events.entry(key).or_insert(Event {
@@ -398,320 +327,4 @@ fn recorded(is_written: bool) -> Recorded {
     } else {
         Recorded::Superseded
     }
-}
-
-/// A run that works on a subject, as the test knows it.
-struct Run {
-    subject: usize,
-    lease: Lease,
-    owner: u64,
-    claim: Option<(Option<usize>, u64, Claim)>,
-    /// When it took or renewed its lease, by a clock that never jumps.
-    since_ms: i64,
-}
-
-impl Run {
-    fn claimed(&self) -> Option<(Option<usize>, u64)> {
-        self.claim.as_ref().map(|(key, claim, _)| (*key, *claim))
-    }
-}
-
-struct History<'w> {
-    world: &'w World,
-    id: String,
-    model: Model,
-    runs: [Option<Run>; RUNS],
-    true_ms: i64,
-    /// Runs from before this moment are older than the clock says.
-    trusted_since_ms: i64,
-}
-
-impl History<'_> {
-    fn subject(&self, subject: usize) -> String {
-        format!("user#{}-{subject}", self.id)
-    }
-
-    fn work(&self, subject: usize) -> Work {
-        Work {
-            subject: self.subject(subject),
-            ..work(&self.id)
-        }
-    }
-
-    async fn lease(&mut self, number: usize, subject: usize) -> Result<(), TestCaseError> {
-        let name = self.subject(subject);
-        let ledger = &self.world.others[number % self.world.others.len()];
-        let time = Duration::from_millis(LEASE_MS.unsigned_abs());
-        let answer = ledger.lease(&name, time).await.unwrap();
-        let (due, owner) = self.model.lease(subject);
-        let lease = match answer {
-            Leased::Busy { until_ms } => {
-                prop_assert_eq!(format!("busy {until_ms}"), due);
-                return Ok(());
-            }
-            Leased::Ours(lease) => lease,
-        };
-        let words = format!("ours {} {:?}", lease.took_over(), lease.memo());
-        prop_assert_eq!(words, due);
-        for other in self.runs.iter().flatten() {
-            let is_young =
-                self.true_ms - other.since_ms < LEASE_MS && other.since_ms >= self.trusted_since_ms;
-            prop_assert!(other.subject != subject || !is_young, "two owners");
-        }
-        self.runs[number] = Some(Run {
-            subject,
-            lease,
-            owner,
-            claim: None,
-            since_ms: self.true_ms,
-        });
-        Ok(())
-    }
-
-    async fn renew(&mut self, number: usize) -> Result<(), TestCaseError> {
-        let Some(run) = &mut self.runs[number] else {
-            return Ok(());
-        };
-        let due = self.model.renew(run.subject, run.owner, run.claimed());
-        let claims: Vec<&Claim> = run.claim.iter().map(|(_, _, claim)| claim).collect();
-        let time = Duration::from_millis(LEASE_MS.unsigned_abs());
-        let renewed = self.world.ledger.renew(&run.lease, &claims, time).await;
-        prop_assert_eq!(renewed.unwrap(), due);
-        if due == Recorded::Written {
-            run.since_ms = self.true_ms;
-        }
-        Ok(())
-    }
-
-    async fn note(&mut self, number: usize) -> Result<(), TestCaseError> {
-        let Some(run) = &self.runs[number] else {
-            return Ok(());
-        };
-        let memo = Some(format!("noted by {}", run.owner));
-        let due = self.model.note(run.subject, run.owner, memo.clone());
-        let written = self.world.ledger.write_memo(&run.lease, memo).await;
-        prop_assert_eq!(written.unwrap(), due);
-        Ok(())
-    }
-
-    async fn claim(&mut self, number: usize, reason: Reason) -> Result<(), TestCaseError> {
-        let Some(run) = self.runs[number].as_ref().filter(|run| run.claim.is_none()) else {
-            return Ok(());
-        };
-        let subject = run.subject;
-        let until_ms = run.lease.until_ms();
-        let ledger = &self.world.others[number % self.world.others.len()];
-        let answer = ledger
-            .claim(&self.work(subject), &run.lease, reason)
-            .await
-            .unwrap();
-        let (due, key, claim) = self.model.claim(subject, until_ms, reason);
-        let words = match answer {
-            ClaimOutcome::Claimed(ours) => {
-                let words = format!("claimed {} {}", ours.attempts, ours.deaths);
-                prop_assert_eq!(ours.id(), self.record_id(key));
-                if let Some(run) = &mut self.runs[number] {
-                    run.claim = Some((key, claim, ours));
-                }
-                words
-            }
-            ClaimOutcome::AlreadyDone => "done".to_owned(),
-            ClaimOutcome::AlreadyFailed => "failed".to_owned(),
-            ClaimOutcome::Waiting { until_ms } => format!("waiting {until_ms}"),
-            ClaimOutcome::Busy { until_ms } => format!("busy {until_ms}"),
-        };
-        prop_assert_eq!(words, due);
-        Ok(())
-    }
-
-    fn record_id(&self, key: Option<usize>) -> String {
-        match key {
-            None => self.id.clone(),
-            Some(subject) => format!("{}#{}", self.id, self.subject(subject)),
-        }
-    }
-
-    async fn conclude(
-        &mut self,
-        number: usize,
-        end: End,
-        notes: bool,
-    ) -> Result<(), TestCaseError> {
-        let Some(run) = self.runs[number].take() else {
-            return Ok(());
-        };
-        let memo = if notes {
-            Memo::Write(Some(format!("left by {}", run.owner)))
-        } else {
-            Memo::Keep
-        };
-        let due = self
-            .model
-            .conclude(run.subject, run.owner, run.claimed(), end, &memo);
-        let state = match end {
-            End::Done => EndState::Done,
-            End::Failed(Class::Permanent) => EndState::Failed(refused()),
-            End::Failed(_) => EndState::Failed(busy_remote()),
-            End::Waiting => EndState::Waiting {
-                until_ms: self.model.now_ms + WAIT_MS,
-                seen: "nobody".to_owned(),
-            },
-            End::Held => EndState::Held {
-                steps: vec!["disable_account".to_owned()],
-                why: "too many".to_owned(),
-            },
-        };
-        let claims = run.claim.map(|(_, number, claim)| {
-            let applied = vec![number.to_string()];
-            (claim, Ending { applied, state })
-        });
-        let conclusion = Conclusion {
-            claims: claims.into_iter().collect(),
-            memo,
-            ..Conclusion::default()
-        };
-        let recorded = self.world.ledger.conclude(run.lease, conclusion).await;
-        prop_assert_eq!(recorded.unwrap(), due);
-        Ok(())
-    }
-
-    /// The readable state equals the model's, too.
-    async fn compare(&self) -> Result<(), TestCaseError> {
-        let ledger = &self.world.ledger;
-        for subject in 0..SUBJECTS {
-            let memo = ledger.memo(&self.subject(subject)).await.unwrap();
-            prop_assert_eq!(memo, self.model.memo(subject));
-        }
-        for key in [None, Some(0), Some(1)] {
-            let found = ledger.record(&self.record_id(key)).await.unwrap();
-            let found = found.map(|record| {
-                let applied = record.applied.unwrap_or_default();
-                (
-                    record.status.as_str(),
-                    record.subject,
-                    record.attempts,
-                    applied,
-                )
-            });
-            let due = self.model.events.get(&key);
-            let due = due.filter(|event| event.expires_at > self.model.now_s());
-            let due = due.map(|event| {
-                let status = match event.state {
-                    State::Held => "held",
-                    State::InProgress(..) if event.stays_held => "held",
-                    State::InProgress(..) => "in_progress",
-                    State::Waiting(_) => "waiting",
-                    State::Done => "done",
-                    State::Failed(_) => "failed",
-                };
-                let subject = self.subject(event.subject);
-                (status, subject, event.attempts, event.applied.clone())
-            });
-            prop_assert_eq!(found, due);
-        }
-        Ok(())
-    }
-
-    async fn go(&mut self, step: &Step) -> Result<(), TestCaseError> {
-        match *step {
-            Step::Lease { run, subject } => self.lease(run, subject).await,
-            Step::Renew { run } => self.renew(run).await,
-            Step::Note { run } => self.note(run).await,
-            Step::Claim { run, reason } => self.claim(run, reason).await,
-            Step::Conclude { run, end, notes } => self.conclude(run, end, notes).await,
-            Step::Die { run } => {
-                self.runs[run] = None;
-                Ok(())
-            }
-            Step::Reject { subject } => {
-                let due = self.model.reject(subject);
-                let work = self.work(subject);
-                let answer = self.world.ledger.reject(&work, &refused()).await;
-                prop_assert_eq!(answer.unwrap(), due);
-                Ok(())
-            }
-            Step::Pass { ms } => {
-                self.true_ms += ms;
-                self.set(ms);
-                Ok(())
-            }
-            Step::Jump { ms } => {
-                if ms > 0 {
-                    self.trusted_since_ms = self.true_ms + 1;
-                    self.true_ms += 1;
-                }
-                self.set(ms);
-                Ok(())
-            }
-        }
-    }
-
-    fn set(&mut self, ms: i64) {
-        self.world.clock.advance(ms);
-        self.model.now_ms += ms;
-    }
-}
-
-async fn run(
-    world: &World,
-    adapter: Adapter,
-    id: String,
-    steps: &[Step],
-) -> Result<(), TestCaseError> {
-    world.clock.advance(START_MS - world.clock.now_ms());
-    let mut history = History {
-        world,
-        id,
-        model: Model {
-            adapter,
-            now_ms: START_MS,
-            subjects: Default::default(),
-            events: BTreeMap::new(),
-            owners: 0,
-            claims: 0,
-        },
-        runs: [const { None }; RUNS],
-        true_ms: 0,
-        trusted_since_ms: 0,
-    };
-    for (number, step) in steps.iter().enumerate() {
-        let failed = |error| match error {
-            TestCaseError::Fail(why) => {
-                TestCaseError::fail(format!("step {number}, {step:?}: {why}"))
-            }
-            rejected => rejected,
-        };
-        history.go(step).await.map_err(failed)?;
-    }
-    history.compare().await
-}
-
-fn check(cases: u32, world: World, adapter: Adapter, runtime: &tokio::runtime::Runtime) {
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let mut runner = TestRunner::new(config);
-    let history = (any::<u64>(), vec(step(), 1..60));
-    runner
-        .run(&history, |(seed, steps)| {
-            let id = format!("{seed}-{}", uuid::Uuid::new_v4());
-            runtime.block_on(run(&world, adapter, id, &steps))
-        })
-        .unwrap();
-}
-
-#[test]
-fn sqlite_keeps_the_contract_in_every_order() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let world = runtime.block_on(sqlite());
-    check(250, world, Adapter::Sqlite, &runtime);
-}
-
-#[test]
-fn dynamodb_keeps_the_contract_in_every_order() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let world = runtime.block_on(dynamodb());
-    check(120, world, Adapter::DynamoDb, &runtime);
 }

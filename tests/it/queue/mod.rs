@@ -1,6 +1,7 @@
 //! The contract of every queue: SQS, simulated by moto, and the embedded one.
 
 mod sqlite_only;
+mod sqlite_pauses;
 mod sqs_only;
 
 use std::collections::HashMap;

@@ -2,6 +2,7 @@
 
 mod absences;
 mod client_errors;
+mod entries;
 mod lists;
 mod objects;
 mod refusals;

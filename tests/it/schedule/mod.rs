@@ -2,6 +2,9 @@
 
 mod attributes;
 mod catch_up;
+mod catch_up_clock;
+mod catch_up_cursor;
+mod catch_up_pages;
 mod credential;
 mod exclusions;
 mod groups;
