@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build release image sam-local deploy-local clients bench fuzz campaign mutants mutation-score coverage clean
+.PHONY: help demo test lint instructions build release image sam-local deploy-local clients bench fuzz campaign mutants mutation-score coverage clean
 
 # arm64 (the template's default) or x86_64
 ARCH ?= arm64
@@ -15,14 +15,16 @@ help: ## Lists the targets
 demo: ## Plays the whole story on simulators: no settings, no network, no AWS
 	@cargo run --quiet --locked -- demo
 
-test: ## Runs all tests, on the release binaries, with DynamoDB Local and an SQS server (fetched once)
+test: ## Runs all tests, with DynamoDB Local and an SQS server (fetched once); LAMBDA_BINARIES names a folder with other functions
 	@tools/setup
-	@cargo build --release --locked --no-default-features --bin hook --bin provision --bin schedule
-	@tools/guard instructions
-	@LAMBDA_BINARIES="$${CARGO_TARGET_DIR:-$$PWD/target}/release" cargo test --locked --workspace
+	@cargo test --locked --workspace
 
 lint: ## Checks format, clippy, docs, dependencies, the template and its permissions
 	@tools/lint
+
+instructions: ## Counts the instructions of reading a delivery and of planning, and fails if there are more than recorded
+	@tools/setup
+	@tools/guard instructions
 
 build: ## Builds the three Lambda zips in target/lambda (ARCH=arm64 or x86_64), and prints their sizes
 	@tools/build $(ARCH)

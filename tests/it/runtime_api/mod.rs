@@ -10,7 +10,7 @@
 //! error, a process that ended, and one that never became ready. It does not freeze the process between two events.
 //!
 //! By default it runs the binaries that were built with the tests. `LAMBDA_BINARIES` names a folder with others:
-//! `make test` uses the release binaries, built as for a deployment.
+//! `.ci/run` uses those that `make sam-local` built as for a deployment.
 
 mod request;
 
