@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
 use super::connector::Connectors;
-use super::{Limits, behavior, retries, timeouts};
+use super::{Limits, behavior, no_second_limit, retries, timeouts};
 
 /// A configuration made of the SDK's variables for region, credentials and endpoints.
 pub(super) fn configuration(limits: Limits) -> SdkConfig {
@@ -25,7 +25,8 @@ pub(super) fn configuration(limits: Limits) -> SdkConfig {
         .http_client(SharedHttpClient::new(Connectors::default()))
         .service_config(Endpoints)
         .timeout_config(timeouts(limits))
-        .retry_config(retries(limits));
+        .retry_config(retries(limits))
+        .stalled_stream_protection(no_second_limit());
     builder.set_use_fips(switch("AWS_USE_FIPS_ENDPOINT"));
     builder.set_use_dual_stack(switch("AWS_USE_DUALSTACK_ENDPOINT"));
     builder.build()

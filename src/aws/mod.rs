@@ -16,6 +16,7 @@ pub(crate) mod table;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, SdkConfig};
 use futures_util::FutureExt as _;
@@ -75,6 +76,7 @@ pub fn loader(limits: Limits) -> ConfigLoader {
         .http_client(Connectors::default())
         .timeout_config(timeouts(limits))
         .retry_config(retries(limits))
+        .stalled_stream_protection(no_second_limit())
 }
 
 fn behavior() -> BehaviorVersion {
@@ -87,6 +89,12 @@ fn timeouts(limits: Limits) -> TimeoutConfig {
         .operation_attempt_timeout(limits.attempt)
         .operation_timeout(limits.operation)
         .build()
+}
+
+/// The SDK's watch over slow transfers is for streams of any length. Here every body is small, and the limit of the
+/// attempt covers it.
+fn no_second_limit() -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::disabled()
 }
 
 fn retries(limits: Limits) -> RetryConfig {
