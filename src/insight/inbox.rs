@@ -166,6 +166,22 @@ impl Inbox {
     }
 }
 
+/// After this time, in milliseconds, no queue brings a change again whose run was cut off: the template's hides a message
+/// for 12 minutes.
+const NOT_AGAIN: i64 = 60 * 60 * 1_000;
+
+/// The users and groups with a change whose run ended without a result, at least an hour ago: a command that was
+/// killed, for example. Reads the whole table.
+///
+/// # Errors
+/// When the table fails.
+pub async fn cut_off(ledger: &dyn Ledger, now_ms: i64) -> Result<BTreeSet<String>, Failure> {
+    let filter = Filter::with_status(Status::InProgress);
+    let records = ledger.records(&filter).await?.into_iter();
+    let cut_off = records.filter(|record| record.is_cut_off(now_ms - NOT_AGAIN));
+    Ok(cut_off.map(|record| record.subject).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

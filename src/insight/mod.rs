@@ -12,7 +12,7 @@ pub use explain::{
 };
 
 pub(crate) use explain::{Facts, would};
-pub use inbox::{Inbox, Next, SameCause, UNKNOWN_CAUSE};
+pub use inbox::{Inbox, Next, SameCause, UNKNOWN_CAUSE, cut_off};
 pub use names::names_of;
 pub use runs::{Health, LastRun, last_runs, usual_interval};
 pub use standing::Standing;

@@ -73,7 +73,8 @@ pub struct PushArgs {
     table: table::Args,
 }
 
-/// Take failures and held changes off the list without doing them. Their records stay, as resolved.
+/// Take failures, held changes and changes that were cut off from the list without doing them. Their records stay, as
+/// resolved.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why, or null}.
@@ -117,7 +118,7 @@ pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Exit> {
     let mut problems = Vec::new();
     for record in recorded(&*ledger, &args.uuids).await? {
         let uuid = &record.id;
-        if !record.status.is_open() {
+        if !record.status.is_open() && !record.is_cut_off(table::clock().now_ms()) {
             problems.push(format!("{uuid} has not failed and is not held"));
             continue;
         }

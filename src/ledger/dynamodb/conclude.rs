@@ -134,11 +134,13 @@ impl DynamoDbLedger {
         update.update_expression(set)
     }
 
-    /// Settles a record that something other than its claim settles.
+    /// Settles a record that something other than its claim settles. No claim of it runs, because the subject is leased.
     fn resolve(&self, resolved: &Resolved, now: Now) -> UpdateBuilder {
         self.table
             .update(format!("{PREFIX}{}", resolved.id))
-            .condition_expression("#status IN (:failed, :held)")
+            .condition_expression(
+                "#status IN (:failed, :held) OR (#status = :in_progress AND lease_until_ms <= :now_ms)",
+            )
             .update_expression(
                 "SET #status = :resolved, resolved_by = :by, updated_at_ms = :now_ms, \
                  expires_at = :expires_at REMOVE lease_until_ms",
@@ -146,6 +148,7 @@ impl DynamoDbLedger {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":failed", text(Status::Failed.as_str()))
             .expression_attribute_values(":held", text(Status::Held.as_str()))
+            .expression_attribute_values(":in_progress", text(Status::InProgress.as_str()))
             .expression_attribute_values(":resolved", text(Status::Resolved.as_str()))
             .expression_attribute_values(":by", text(&resolved.by))
             .expression_attribute_values(":now_ms", number(now.ms))

@@ -99,7 +99,8 @@ fn settle(
     for resolved in &conclusion.resolved {
         connection.execute(
             "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3, expires_at = ?4, \
-             lease_until_ms = NULL WHERE id = ?1 AND status IN ('failed', 'held')",
+             lease_until_ms = NULL WHERE id = ?1 AND (status IN ('failed', 'held') \
+             OR (status = 'in_progress' AND lease_until_ms <= ?3))",
             (&resolved.id, &resolved.by, now.ms, now.expires_at),
         )?;
     }

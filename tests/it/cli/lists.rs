@@ -96,6 +96,31 @@ async fn an_unreadable_link_hides_only_its_own_name() {
     told.says("kim_example");
 }
 
+/// No message brings the change of a command that was killed again.
+#[tokio::test]
+async fn a_change_that_was_cut_off_is_found_by_the_doctor_and_can_be_dismissed() {
+    let desk = Desk::new().await;
+    let user = desk.assigned("lin", "lin_example");
+    let pushed = desk.on_file(&["push", &user, "--json"]).await.expect(0);
+    let pushed = pushed.json();
+    let uuid = pushed["results"][0]["uuid"].as_str().unwrap();
+    let file = rusqlite::Connection::open(&desk.data).unwrap();
+    let minutes = |minutes: i64| {
+        let sql = "UPDATE events SET status = 'in_progress', applied = NULL, \
+                   lease_until_ms = (unixepoch() + ?1 * 60) * 1000";
+        file.execute(sql, [minutes]).unwrap();
+    };
+    let found = "changes that were cut off";
+    for (since, is_found, dismissed) in [(1, false, 1), (-59, false, 0), (-61, true, 0)] {
+        minutes(since);
+        let told = desk.on_file(&["doctor"]).await;
+        assert_eq!(told.out.contains(found), is_found, "{since}: {}", told.out);
+        desk.on_file(&["dismiss", uuid]).await.expect(dismissed);
+        let told = desk.on_file(&["doctor"]).await;
+        assert!(!told.out.contains(found), "{since}: {}", told.out);
+    }
+}
+
 #[tokio::test]
 async fn unknown_events_cannot_be_dismissed_or_replayed() {
     let desk = Desk::new().await;

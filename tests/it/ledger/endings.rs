@@ -16,6 +16,7 @@ on_every!(
     a_waiting_record_is_claimed_again_only_when_due,
     a_held_record_does_not_expire,
     a_held_record_stays_held_until_its_replay_ends,
+    a_record_is_settled_by_others_only_when_its_run_is_over,
     a_replay_does_not_wait,
     applied_steps_accumulate_until_a_replay,
     only_runs_without_a_conclusion_count_as_deaths,
@@ -121,6 +122,28 @@ async fn a_held_record_does_not_expire(world: World) {
     assert_eq!(on_record(&world, "e1").await.status, Status::Resolved);
     world.clock.advance(40 * DAY_MS);
     assert_eq!(world.ledger.record("e1").await.unwrap(), None);
+}
+
+/// A command that was killed leaves a record that nothing brings again.
+async fn a_record_is_settled_by_others_only_when_its_run_is_over(world: World) {
+    let _killed = claimed(claim(&world, "e1").await);
+    for (passed, expected) in [(9_999, Status::InProgress), (1, Status::Resolved)] {
+        world.clock.advance(passed);
+        let lease = ours(world.ledger.lease("user#00u2", LEASE).await.unwrap());
+        let conclusion = Conclusion {
+            resolved: vec![Resolved {
+                id: "e1".to_owned(),
+                by: "operator".to_owned(),
+            }],
+            ..Conclusion::default()
+        };
+        world.ledger.conclude(lease, conclusion).await.unwrap();
+        assert_eq!(on_record(&world, "e1").await.status, expected, "{passed}");
+    }
+    assert!(matches!(
+        claim(&world, "e1").await.outcome,
+        ClaimOutcome::AlreadyDone
+    ));
 }
 
 /// A replay that dies does not release it.

@@ -9,8 +9,8 @@
 //! Like Lambda it hands out one event at a time and kills the process at the deadline. It distinguishes a reported
 //! error, a process that ended, and one that never became ready. It does not freeze the process between two events.
 //!
-//! By default it runs the binaries that were built with the tests. `LAMBDA_BINARIES` names a folder with others:
-//! `.ci/run` uses those that `make sam-local` built as for a deployment.
+//! By default it runs the binaries that were built with the tests. `LAMBDA_BINARIES` names a folder with others, as Cargo or
+//! cargo-lambda leaves them. `.ci/run` uses those that `make sam-local` built as for a deployment.
 
 mod request;
 
@@ -50,7 +50,14 @@ impl Function {
             Self::Schedule => ("schedule", env!("CARGO_BIN_EXE_schedule")),
         };
         match std::env::var_os("LAMBDA_BINARIES") {
-            Some(folder) => Path::new(&folder).join(name),
+            Some(folder) => {
+                let built = Path::new(&folder).join(name);
+                if built.is_dir() {
+                    built.join("bootstrap")
+                } else {
+                    built
+                }
+            }
             None => built.into(),
         }
     }

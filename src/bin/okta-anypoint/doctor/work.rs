@@ -1,7 +1,9 @@
 //! Failures and held changes that wait for a person, and how the scheduled tasks stand.
 
 use okta_anypoint::counted::{counted, users_and_groups};
-use okta_anypoint::insight::{Health, Inbox, LastRun, Next, Standing, last_runs, usual_interval};
+use okta_anypoint::insight::{
+    Health, Inbox, LastRun, Next, Standing, cut_off, last_runs, usual_interval,
+};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::schedule::{Mode, Problem, Task};
 use okta_anypoint::settings::Retention;
@@ -33,6 +35,23 @@ pub async fn check(
         Err(error) => return section.not_checked("open failures", error.to_string()),
     };
     let dead = args.dead_letters().await.unwrap_or_default();
+    let cut_off = cut_off(&*table.ledger, clock().now_ms());
+    match tokio::time::timeout(TIME, cut_off).await {
+        Ok(Ok(subjects)) if subjects.is_empty() => {}
+        Ok(Ok(subjects)) => section.wrong(
+            "changes that were cut off",
+            format!(
+                "a run of {} ended an hour ago or earlier without a result",
+                users_and_groups(subjects.len())
+            ),
+            format!(
+                "Run `okta-anypoint events --status in_progress{}`. Then replay or dismiss them.",
+                args.option()
+            ),
+        ),
+        Ok(Err(failure)) => section.failure("changes that were cut off", &failure),
+        Err(_) => section.not_checked("changes that were cut off", TOO_LARGE),
+    }
     // The inbox reads the whole table.
     match tokio::time::timeout(TIME, Inbox::read(&*table.ledger, &dead)).await {
         Ok(Ok(inbox)) => open(section, &inbox, args),
