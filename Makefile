@@ -23,7 +23,6 @@ lint: ## Checks format, clippy, docs, dependencies, the template and its permiss
 	@tools/lint
 
 instructions: ## Counts the instructions of reading a delivery and of planning, and fails if there are more than recorded
-	@tools/setup
 	@tools/guard instructions
 
 build: ## Builds the three Lambda zips in target/lambda (ARCH=arm64 or x86_64), and prints their sizes
