@@ -205,8 +205,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Works on `changes` until `deadline`. Returns a verdict for each, in the same order. The same uuid twice is one
-    /// change.
+    /// Works on `changes` until `deadline`. Returns a verdict for each, in the same order. The same uuid twice about one
+    /// subject is one change.
     pub async fn run(
         &self,
         changes: &[Change],
@@ -229,7 +229,7 @@ impl Worker {
         let done = stream::iter(work).buffer_unordered(self.pace.subjects_at_once);
         let done: Vec<_> = done.collect().await;
         let verdicts: HashMap<_, _> = done.into_iter().flatten().collect();
-        let verdict = |change: &Change| verdicts.get(&change.uuid).copied();
+        let verdict = |change: &Change| verdicts.get(&(&change.subject, &change.uuid)).copied();
         changes
             .iter()
             .map(|change| verdict(change).unwrap_or(Verdict::retry_after(None)))
@@ -243,7 +243,7 @@ impl Worker {
         changes: Vec<&'a Change>,
         reason: Reason,
         deadline: Deadline,
-    ) -> BoxFuture<'a, Vec<(&'a EventUuid, Verdict)>> {
+    ) -> BoxFuture<'a, Vec<((&'a Subject, &'a EventUuid), Verdict)>> {
         Box::pin(async move {
             let work = AssertUnwindSafe(self.subject(subject, &changes, reason, deadline));
             let in_time = tokio::time::timeout_at(deadline.instant(), work.catch_unwind());
@@ -260,8 +260,8 @@ impl Worker {
                     vec![Verdict::retry_after(None); changes.len()]
                 }
             };
-            let uuids = changes.into_iter().map(|change| &change.uuid);
-            uuids.zip(verdicts).collect()
+            let changes = changes.into_iter().map(|change| (subject, &change.uuid));
+            changes.zip(verdicts).collect()
         })
     }
 

@@ -9,6 +9,7 @@ use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{
     Announced, GroupSelection, Policy, Provisioner, ResetEmail, SuspendedUsers, UsernamePolicy,
 };
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::store::Origin;
 use serde_json::json;
 
@@ -68,6 +69,32 @@ async fn a_forged_event_of_the_same_uuid_hides_no_event() {
     assert_eq!(world.deliver(&forged).await, 204);
     assert_eq!(world.deliver(&events).await, 204);
     assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
+/// One delivery may hold a real event and a forged one of its uuid. Each has a result of its own.
+#[tokio::test]
+async fn a_forged_event_of_the_same_uuid_hides_no_failure() {
+    for position in [0, 1] {
+        let world = World::new().await;
+        let (ann, ben) = (world.user("ann"), world.user("ben"));
+        let mut events = world.okta_does(|okta| okta.assign(APP, &ann));
+        events.truncate(1);
+        let mut forged = world.hint(&ben);
+        forged.uuid = events[0].uuid.clone();
+        events.insert(position, forged);
+        let path = format!("/api/v1/users/{ann}");
+        let busy = Fault::status(&path, 400, r#"{"errorCode":"E0000112"}"#);
+        world.okta.traffic().inject(busy);
+        // The other look, which finds nothing to do, ends last.
+        let slow = FaultKind::Delay(Duration::from_millis(1_200));
+        let slow = Fault::new(&format!("/users/{ben}"), slow).on(Method::GET);
+        world.okta.traffic().inject(slow);
+        assert_eq!(world.deliver(&events).await, 503, "{position}");
+        assert_eq!(world.account("ann"), "none");
+        world.okta.traffic().remove_all_faults();
+        assert_eq!(world.deliver(&events).await, 204, "{position}");
+        assert_eq!(world.account("ann"), "ann Example - enabled");
+    }
 }
 
 #[tokio::test]
