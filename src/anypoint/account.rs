@@ -114,7 +114,10 @@ impl Account {
 
 /// Whether Anypoint does not accept a value of the request.
 fn is_refused_value(error: &CallError) -> bool {
-    error.status() == Some(StatusCode::BAD_REQUEST)
+    matches!(
+        error.status(),
+        Some(StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
+    )
 }
 
 /// Whether a gateway may have refused the call. One such answer is not enough to leave out the phone number.
@@ -259,13 +262,13 @@ impl Anypoint {
 
     /// Changes an account; attributes that `changes` lacks stay. Two values are given up with a warning: a phone number
     /// that Anypoint refuses, and a name or phone number that it still shows otherwise when it was sent twice. It may
-    /// keep its own spelling.
+    /// keep its own spelling. Gives what it changed: `changes`, without a phone number that was refused.
     pub async fn update_account(
         &self,
         account: &AccountId,
         changes: &AccountChanges,
         deadline: Deadline,
-    ) -> Result<(), CallError> {
+    ) -> Result<AccountChanges, CallError> {
         let mut updated = self.update_account_once(account, changes, deadline).await;
         if changes.phone_number.is_some() && may_be_from_gateway(&updated) {
             updated = self.update_account_once(account, changes, deadline).await;
@@ -283,7 +286,7 @@ impl Anypoint {
                     anypoint.account = %account,
                     "Anypoint refused the phone number; it was left out"
                 );
-                Ok(())
+                Ok(rest)
             }
             Ok(others) if !others.is_empty() => {
                 let others = self.update_account_once(account, changes, deadline).await?;
@@ -294,9 +297,9 @@ impl Anypoint {
                         "Anypoint did not store the written values"
                     );
                 }
-                Ok(())
+                Ok(changes.clone())
             }
-            updated => updated.map(|_| ()),
+            updated => updated.map(|_| changes.clone()),
         }
     }
 

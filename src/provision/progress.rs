@@ -53,6 +53,13 @@ impl Progress {
         answer
     }
 
+    /// The write that ended last changed these attributes only. None: it changed nothing.
+    pub(super) fn end_with(&mut self, fields: Vec<&'static str>) {
+        let what = self.applied.pop();
+        let changed = what.filter(|_| !fields.is_empty());
+        self.applied.extend(changed.map(|what| what.of(fields)));
+    }
+
     /// Whether the write that began last may have been done.
     pub(super) fn is_under_way(&self) -> bool {
         self.under_way.is_some()

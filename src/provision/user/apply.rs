@@ -297,7 +297,8 @@ impl Run<'_> {
             .of_account(account.username)
             .of(changes.fields());
         let call = anypoint.update_account(account.id, changes, deadline);
-        self.write(what, call).await??;
+        let changed = self.write(what, call).await??;
+        self.progress.end_with(changed.fields());
         Ok(())
     }
 

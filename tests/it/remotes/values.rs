@@ -2,6 +2,7 @@
 
 use http::Method;
 use okta_anypoint::simulator::fault::Fault;
+use okta_anypoint::simulator::okta::LogEvent;
 
 use crate::world::{APP, World};
 
@@ -23,10 +24,49 @@ async fn a_phone_number_that_anypoint_refuses_is_left_out() {
     world.when(|okta| okta.update_profile(&ann, &changes)).await;
     assert_eq!(world.account("ann"), "Anna Example - enabled");
 
+    // Alone: nothing was changed, and the record does not say that something was.
+    let events =
+        world.okta_does(|okta| okta.update_profile(&ann, &[("lastName", "Sample".into())]));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(applied(&world, &events[0]).await, ["update_account:…"]);
+    let another = [("mobilePhone", "+49 (0) 30 / 13".into())];
+    world.anypoint().refused_phones.insert("*".to_owned());
+    let events = world.okta_does(|okta| okta.update_profile(&ann, &another));
+    assert_eq!(world.deliver(&events).await, 204);
+    assert!(applied(&world, &events[0]).await.is_empty());
+    assert_eq!(world.account("ann"), "Anna Sample - enabled");
+    let changes = [("lastName", "Example".into())];
+    world.when(|okta| okta.update_profile(&ann, &changes)).await;
+
     // Disabled and enabled again.
     world.when(|okta| okta.suspend(&ann)).await;
     assert_eq!(world.account("ann"), "Anna Example - disabled");
     world.when(|okta| okta.unsuspend(&ann)).await;
+    assert_eq!(world.account("ann"), "Anna Example - enabled");
+}
+
+/// What the record says was done, without the ids.
+async fn applied(world: &World, event: &LogEvent) -> Vec<String> {
+    let applied = world.record(event).await.applied.unwrap_or_default();
+    let name = |step: &String| format!("{}:…", step.split(':').next().unwrap());
+    applied.iter().map(name).collect()
+}
+
+/// Gateways and newer versions answer 422 where the documented answer is 400.
+#[tokio::test]
+async fn both_refusals_of_a_value_leave_the_phone_number_out() {
+    let own = r#"{"status":422,"message":"no"}"#;
+    let refused = |method: Method| Fault::status("/users", 422, own).on(method).times(1);
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let phone = [("mobilePhone", "+49 30 12".into())];
+    world.okta_does(|okta| okta.update_profile(&ann, &phone));
+    world.anypoint.traffic().inject(refused(Method::POST));
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.anypoint.traffic().inject(refused(Method::PUT));
+    let changes = [("firstName", "Anna".into())];
+    world.when(|okta| okta.update_profile(&ann, &changes)).await;
     assert_eq!(world.account("ann"), "Anna Example - enabled");
 }
 
