@@ -25,8 +25,9 @@ const MAX_RUN: Duration = Duration::from_secs(110);
 const VISIBILITY: Duration = Duration::from_secs(120);
 /// Events of one subject that are served by one look.
 const MAX_EVENTS_PER_LOOK: usize = 50;
-/// A message becomes a dead letter after it was received this often (the template's `maxReceiveCount`).
-const MAX_RECEIVES: u32 = 10;
+/// A message becomes a dead letter after it was received this often, as in the template (`maxReceiveCount`). With the
+/// worker's pauses that is two days: as long as an outage of a weekend.
+const MAX_RECEIVES: u32 = 100;
 /// A clock that goes back by more than this is noticed.
 const STEP_MS: i64 = 1_000;
 /// Other programs on the same file, and pauses that end, are noticed after this at the latest.
