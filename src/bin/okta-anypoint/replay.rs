@@ -73,8 +73,7 @@ pub struct PushArgs {
     table: table::Args,
 }
 
-/// Take failures, held changes and changes that were cut off from the list without doing them. Their records stay, as
-/// resolved.
+/// Take failures, held changes and cut-off changes off the list without doing them. Their records stay, as resolved.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why, or null}.
