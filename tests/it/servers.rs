@@ -19,9 +19,14 @@ use okta_anypoint::aws::{Limits, loader};
 
 const START: Duration = Duration::from_secs(60);
 
+/// A client of DynamoDB Local.
+pub async fn dynamodb() -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::new(&config(dynamodb_url()).await)
+}
+
 /// A DynamoDB client, and a new table for the caller.
 pub async fn table() -> (aws_sdk_dynamodb::Client, String) {
-    let client = aws_sdk_dynamodb::Client::new(&config(dynamodb_url()).await);
+    let client = dynamodb().await;
     let name = format!("t-{}", uuid::Uuid::new_v4());
     let key = "pk";
     let created = client
