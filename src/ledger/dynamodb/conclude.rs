@@ -134,7 +134,7 @@ impl DynamoDbLedger {
         update.update_expression(set)
     }
 
-    /// Settles a record that something other than its claim settles. No claim of it runs, because the subject is leased.
+    /// Settles a record that something other than its claim settles: one in progress only when its run is over.
     fn resolve(&self, resolved: &Resolved, now: Now) -> UpdateBuilder {
         self.table
             .update(format!("{PREFIX}{}", resolved.id))

@@ -227,19 +227,17 @@ async fn a_user_look_works_despite_an_unreadable_entry() {
     world.anypoint.traffic().remove_all_faults();
 
     // All results of a search are unreadable, and none is the account in question.
+    let odd_accounts = || {
+        let users = "/accounts/api/organizations/*/users";
+        let odd = Fault::changed(users, None, "/username", json!(7)).on(Method::GET);
+        world.anypoint.traffic().inject(odd);
+    };
     let ben = world.user("ben");
     world
         .anypoint()
         .add_user("ben2", "B", "Example", "b@acme.example")
         .unwrap();
-    let odd_account = Fault::changed(
-        "/accounts/api/organizations/*/users",
-        None,
-        "/username",
-        json!(7),
-    )
-    .on(Method::GET);
-    world.anypoint.traffic().inject(odd_account);
+    odd_accounts();
     world.when(|okta| okta.assign(APP, &ben)).await;
     world.anypoint.traffic().remove_all_faults();
     assert_eq!(world.account("ben"), "ben Example - enabled");
@@ -250,14 +248,7 @@ async fn a_user_look_works_despite_an_unreadable_entry() {
         .add_user("cat", "cat", "Example", "cat@acme.example")
         .unwrap();
     let cat = world.user("cat");
-    let odd_account = Fault::changed(
-        "/accounts/api/organizations/*/users",
-        None,
-        "/username",
-        json!(7),
-    )
-    .on(Method::GET);
-    world.anypoint.traffic().inject(odd_account);
+    odd_accounts();
     let events = world.okta_does(|okta| okta.assign(APP, &cat));
     let status = world.deliver(&events).await;
     let record = world.record(&events[0]).await;
