@@ -64,9 +64,20 @@ impl World {
 
     /// A world on the given table.
     pub async fn on(table: Table, policy: Policy, pace: Pace, time: Duration) -> Self {
+        Self::at(Arc::new(SystemClock), table, policy, pace, time).await
+    }
+
+    /// A world on the given table and clock.
+    pub async fn at(
+        clock: Arc<dyn Clock>,
+        table: Table,
+        policy: Policy,
+        pace: Pace,
+        time: Duration,
+    ) -> Self {
         crate::planted::watch();
         let tenant = Tenant::new().await;
-        let ports = tenant.ports(&table, policy, Arc::new(SystemClock));
+        let ports = tenant.ports(&table, policy, clock);
         let (receiver, _) = process(&ports, pace, time);
         Self {
             tenant,

@@ -138,8 +138,12 @@ impl Rig {
 
     /// Checks that nobody lost access whom Okta always wanted, and that the audit trail has every change.
     pub async fn check_losses_and_audit(&mut self) {
-        let writes = self.world.anypoint.traffic().writes();
         let epoch_ms = self.world.anypoint.traffic().started_ms();
+        let mut writes = self.world.anypoint.traffic().writes();
+        for call in &mut writes {
+            let real_ms = epoch_ms + i64::try_from(call.at_ms).unwrap();
+            call.at_ms = u64::try_from(self.program_ms(real_ms) - epoch_ms).unwrap();
+        }
         let names: HashMap<String, String> = {
             let anypoint = self.world.anypoint.world();
             let all = anypoint

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::{Clock as _, SystemClock};
+use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::provision::{Changes, Policy};
@@ -53,6 +53,8 @@ struct Landed {
 pub struct Rig {
     pub world: World,
     clock: Arc<MovedClock>,
+    /// When the clock was moved, in milliseconds since the epoch on the real one, and how far.
+    moves: Vec<(i64, i64)>,
     receivers: [Arc<Receiver>; 2],
     workers: [Arc<Worker>; 2],
     pub users: Vec<String>,
@@ -91,7 +93,12 @@ impl Rig {
             false => (memory_table(clock.clone()), String::new()),
         };
         let policy = history.policy.clone();
-        let world = World::on(table, policy, Pace::INLINE, INLINE_TIME).await;
+        // The binaries run on the real clock, and so does what works beside them.
+        let program: Arc<dyn Clock> = match kinds.binaries {
+            true => Arc::new(SystemClock),
+            false => clock.clone(),
+        };
+        let world = World::at(program, table, policy, Pace::INLINE, INLINE_TIME).await;
         {
             let mut anypoint = world.anypoint();
             anypoint.member_read_lag = history.lag;
@@ -124,6 +131,7 @@ impl Rig {
             policy: history.policy.clone(),
             world,
             clock,
+            moves: Vec::new(),
             receivers: [Arc::new(first), Arc::new(second)],
             workers: [one, two],
             users: Vec::new(),
@@ -230,11 +238,12 @@ impl Rig {
                 done
             }
             in_okta => {
-                let before_ms = SystemClock.now_ms();
+                let clock = self.world.ports.clock.clone();
+                let before_ms = clock.now_ms();
                 let done = self.okta(in_okta);
                 let okta = self.world.okta.world();
                 self.wanted
-                    .note(&okta, &self.policy, before_ms, SystemClock.now_ms());
+                    .note(&okta, &self.policy, before_ms, clock.now_ms());
                 done
             }
         }

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use okta_anypoint::clock::{Clock as _, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::EventUuid;
@@ -171,7 +170,7 @@ impl Rig {
     }
 
     async fn look_as_approved(&mut self, records: &[Record]) {
-        let now_ms = SystemClock.now_ms();
+        let now_ms = self.world.ports.clock.now_ms();
         self.operator.first_passed_ms.get_or_insert(now_ms);
         self.counts.approved += records.len();
         let ids = records.iter().map(|record| record.id.clone());
@@ -239,7 +238,7 @@ impl Rig {
             self.problems.push(format!("held for ever: {held:#?}"));
         }
         let documents = &*self.world.table.documents;
-        let now_ms = SystemClock.now_ms();
+        let now_ms = self.world.ports.clock.now_ms();
         lift_brake(documents, now_ms, Duration::MAX).await.unwrap();
     }
 
@@ -282,7 +281,7 @@ impl Rig {
 
     pub(super) async fn audit_entries(&self) -> Vec<AuditEntry> {
         const DAY_MS: i64 = 86_400_000;
-        let since_ms = SystemClock.now_ms() - DAY_MS;
+        let since_ms = self.world.ports.clock.now_ms() - DAY_MS;
         let history = self.world.table.ledger.whole_history(since_ms).await;
         history.unwrap()
     }

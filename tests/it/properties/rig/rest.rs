@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use okta_anypoint::clock::Clock as _;
+use okta_anypoint::clock::{Clock as _, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
@@ -45,7 +45,7 @@ impl Rig {
             self.land().await;
             self.watch().await;
             // Leases of runs that were cut off end.
-            self.clock.advance(Duration::from_secs(10));
+            self.advance(Duration::from_secs(10));
         }
         let mut stuck = Vec::new();
         for event in &self.open {
@@ -102,7 +102,7 @@ impl Rig {
             .collect();
         changes.shuffle(&mut dice);
         let worker = &self.workers[round % 2];
-        let deadline = Deadline::within(Duration::from_secs(30));
+        let deadline = Deadline::within(Duration::from_secs(120));
         let verdicts = worker.run(&changes, Reason::Delivery, deadline).await;
         let mut records = HashMap::new();
         for (change, verdict) in changes.iter().zip(verdicts) {
@@ -115,7 +115,22 @@ impl Rig {
     }
 
     /// Moves the clock past every lease and every memory of fresh writes.
-    pub fn let_time_pass(&self) {
-        self.clock.advance(Duration::from_secs(120));
+    pub fn let_time_pass(&mut self) {
+        self.advance(Duration::from_secs(120));
+    }
+
+    fn advance(&mut self, by: Duration) {
+        let by_ms = i64::try_from(by.as_millis()).unwrap();
+        self.moves.push((SystemClock.now_ms(), by_ms));
+        self.clock.advance(by);
+    }
+
+    /// The time of the program's clock when the real one showed `real_ms`.
+    pub(super) fn program_ms(&self, real_ms: i64) -> i64 {
+        let moved = self.moves.iter().filter(|(at_ms, _)| *at_ms <= real_ms);
+        match self.lambdas {
+            Some(_) => real_ms,
+            None => real_ms + moved.map(|(_, by_ms)| by_ms).sum::<i64>(),
+        }
     }
 }
