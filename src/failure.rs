@@ -120,6 +120,20 @@ impl Cause {
         matches!(self, Self::RefusedCredentials | Self::RefusedRights)
     }
 
+    /// Whether the next call would end in the same way, whatever it is about: the side wants to be left alone or cannot
+    /// be reached, or the run has no time or no lease.
+    fn is_about_the_run(self) -> bool {
+        matches!(
+            self,
+            Self::Throttled
+                | Self::Timeout
+                | Self::OutOfTime
+                | Self::Certificate
+                | Self::Busy
+                | Self::LostLease
+        )
+    }
+
     /// Whether a group's name cannot be its team's.
     pub(crate) fn is_about_team_name(self) -> bool {
         matches!(self, Self::TeamNameTaken | Self::TeamNameInvalid)
@@ -220,6 +234,11 @@ impl Failure {
     /// Whether a retry may heal it.
     pub fn is_retryable(&self) -> bool {
         self.class == Class::Retryable
+    }
+
+    /// Whether the failure may be the one object's alone that a call was about, so that the rest can go on.
+    pub(crate) fn may_be_of_one_object(&self) -> bool {
+        matches!(self.side, Side::Okta | Side::Anypoint) && !self.cause.is_about_the_run()
     }
 }
 

@@ -112,7 +112,7 @@ pub fn warm_up(ports: &Ports, time: Duration) {
 
 /// A queue that applies changes inline: before `send` returns, within `time`.
 pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
-    let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
+    let worker = Worker::new(ports.clone(), None, metrics.clone(), pace.without_queue());
     Arc::new(InlineQueue::new(Arc::new(worker), time))
 }
 

@@ -145,6 +145,17 @@ impl Lease {
         Err(self.lost())
     }
 
+    /// Ends when the lease is over, with whatever it was extended by meanwhile.
+    async fn over(&self) {
+        loop {
+            let end = self.end().instant;
+            if Instant::now() >= end {
+                return;
+            }
+            tokio::time::sleep_until(end).await;
+        }
+    }
+
     /// The failure of a run whose lease is over or belongs to another one.
     pub(crate) fn lost(&self) -> Failure {
         Failure::retryable(
@@ -218,8 +229,21 @@ pub(crate) async fn while_kept<T>(
     }
 }
 
-/// Ends when the lease or a claim is lost.
+/// Ends when the lease or a claim is lost, or when the lease is over because the table could not be reached in time.
 async fn keep(ledger: &dyn Ledger, lease: &Lease, claims: &[Claim], until: Deadline) -> Failure {
+    let renewed = pin!(renew_again(ledger, lease, claims, until));
+    match select(renewed, pin!(lease.over())).await {
+        Either::Left((lost, _)) => lost,
+        Either::Right(((), _)) => lease.lost(),
+    }
+}
+
+async fn renew_again(
+    ledger: &dyn Ledger,
+    lease: &Lease,
+    claims: &[Claim],
+    until: Deadline,
+) -> Failure {
     let claims: Vec<&Claim> = claims.iter().collect();
     loop {
         tokio::time::sleep(RENEW_AFTER).await;
@@ -231,10 +255,29 @@ async fn keep(ledger: &dyn Ledger, lease: &Lease, claims: &[Claim], until: Deadl
                     subject = lease.subject(),
                     "could not renew the lease: {failure}"
                 );
-                if let Err(lost) = lease.check() {
-                    return lost;
-                }
             }
         }
+    }
+}
+
+#[cfg(all(test, feature = "local"))]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::ledger::SqliteLedger;
+    use crate::sqlite::Database;
+
+    /// A renewal that hangs does not lengthen the lease. Without an end by the clock, the work would end after 40 s.
+    #[tokio::test]
+    async fn work_ends_with_its_lease() {
+        let ledger = SqliteLedger::new(Database::in_memory().unwrap(), 30, Arc::new(SystemClock));
+        let time = Duration::from_millis(100);
+        let Leased::Ours(lease) = ledger.lease("user#00u1", time).await.unwrap() else {
+            panic!("nobody has it");
+        };
+        let until = Deadline::within(Duration::from_secs(60));
+        let work = while_kept(&ledger, &lease, &[], until, std::future::pending::<()>());
+        let ended = tokio::time::timeout(Duration::from_secs(10), work).await;
+        assert_eq!(ended.unwrap().unwrap_err().cause, Cause::LostLease);
     }
 }

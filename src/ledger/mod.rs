@@ -28,8 +28,7 @@
 //!
 //! There is at most one live lease per subject and one live claim per event. A write by an owner that another owner
 //! replaced changes nothing and returns [`Recorded::Superseded`]. Only an explicit [`Reason::Replay`] claims a `done`
-//! record again. A record whose `expires_at` has passed counts as absent, but its `attempts` go on counting
-//! until it is deleted.
+//! record again. A record whose `expires_at` has passed counts as absent.
 //!
 //! An event is its id together with its subject. A record of the same id about another subject is not this event's
 //! record. The second subject gets its own, under `<id>#<subject>`.
@@ -146,7 +145,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    fn is_of_operator(self) -> bool {
+    pub(crate) fn is_of_operator(self) -> bool {
         matches!(self, Self::Replay | Self::Approval)
     }
 

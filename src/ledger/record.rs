@@ -111,6 +111,15 @@ impl Record {
         self.status == Status::Done && self.dry_run == Some(true)
     }
 
+    /// Whether a repetition of the event is only acknowledged.
+    pub(crate) fn is_final(&self) -> bool {
+        match self.status {
+            Status::Done | Status::Held | Status::Resolved => true,
+            Status::Failed => self.error_class != Some(Class::Retryable),
+            Status::InProgress | Status::Waiting => false,
+        }
+    }
+
     /// Whether its run ended without a result. The next claim continues it.
     pub fn is_cut_off(&self, now_ms: i64) -> bool {
         let is_over = self

@@ -91,11 +91,12 @@ impl Progress {
         self.follow(FollowUp::Subject(Subject::Group(group.clone())));
     }
 
-    /// The subjects to look at next. A failed run is repeated, and finds most of them again.
+    /// The subjects to look at next. A run that is repeated finds most of them again.
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
+        let is_repeated = result.as_ref().is_err_and(Failure::is_retryable);
         let follow_ups = self.follow_ups.iter();
         follow_ups
-            .filter(|next| result.is_ok() || matches!(next, FollowUp::Once(_)))
+            .filter(|next| !is_repeated || matches!(next, FollowUp::Once(_)))
             .cloned()
             .collect()
     }

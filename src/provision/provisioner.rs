@@ -99,6 +99,7 @@ impl Provisioner {
             memory,
             progress,
             mail_refused: None,
+            undone: None,
         };
         Box::pin(async move {
             match turn.known {

@@ -33,6 +33,8 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a mut Progress,
     /// Why Anypoint refused the reset mail. The link then says that it is owed, and the change comes back.
     pub(super) mail_refused: Option<Failure>,
+    /// Why something about one team could not be done. The run reports it after the rest.
+    pub(super) undone: Option<Failure>,
 }
 
 impl<'a> Run<'a> {
@@ -99,6 +101,22 @@ impl<'a> Run<'a> {
         });
         let conclusion = Conclusion::auditing(interrupted.into_iter().chain(done).collect());
         ports.ledger.conclude(lease, conclusion).await?;
+        Ok(())
+    }
+
+    /// Sets the failure aside until the rest is done.
+    ///
+    /// # Errors
+    /// The failure, if the rest cannot go on either.
+    pub(super) fn set_aside(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.is_retryable() && !failure.may_be_of_one_object() {
+            return Err(failure);
+        }
+        tracing::warn!(
+            subject = self.lease.subject(),
+            "the rest goes on: {failure}"
+        );
+        self.undone.get_or_insert(failure);
         Ok(())
     }
 

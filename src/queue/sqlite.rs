@@ -21,7 +21,6 @@ use super::Queue;
 use crate::clock::Clock;
 use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::EventUuid;
 use crate::ledger::Record;
 use crate::sqlite::Database;
 
@@ -120,12 +119,14 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Removes the dead letter of `uuid`, if there is one, because its change was done in another way.
-    pub async fn discard_dead_letter(&self, uuid: &EventUuid) -> Result<(), Failure> {
-        let uuid = uuid.clone();
+    /// Removes the dead letter of `change`, if there is one, because the change was done in another way.
+    pub async fn discard_dead_letter(&self, change: &Change) -> Result<(), Failure> {
+        let (uuid, subject) = (change.uuid.clone(), change.subject.to_string());
         self.write(move |connection| {
-            let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1";
-            connection.execute(sql, [uuid.as_str()]).map(|_| ())
+            let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1 AND subject = ?2";
+            connection
+                .execute(sql, [uuid.as_str(), &subject])
+                .map(|_| ())
         })
         .await
     }

@@ -30,7 +30,7 @@ mod serve;
 mod surroundings;
 mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,10 +142,15 @@ impl Pace {
         second_look: SecondLook::Later,
     };
     /// For an operator who waits for the answer.
-    pub const BY_HAND: Self = Self {
-        second_look: SecondLook::AtOnce,
-        ..Self::QUEUED
-    };
+    pub const BY_HAND: Self = Self::QUEUED.without_queue();
+
+    /// The same where no queue brings a change back: the second look is a second read in the same run.
+    pub(crate) const fn without_queue(self) -> Self {
+        Self {
+            second_look: SecondLook::AtOnce,
+            ..self
+        }
+    }
 }
 
 /// How long a message stays away while changes are paused.
@@ -281,11 +286,18 @@ impl Worker {
         if is_interrupted() || deadline.remaining() < self.pace.least {
             return back(None);
         }
-        if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
-            self.metrics.count(Metric::SideRefuses(failure.side), 1);
-            tracing::error!(%subject, "events go back, because a side refuses everybody: {failure}");
-            self.report_late(changes, Late::because_of(&failure));
-            return back(failure.retry_after);
+        if self.surroundings.are_in_doubt() {
+            let ended = self.ended(changes, reason).await;
+            if changes.iter().all(|change| ended.contains(&change.uuid)) {
+                return self.without_run(changes, &ended, Verdict::Settled);
+            }
+            if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
+                self.metrics.count(Metric::SideRefuses(failure.side), 1);
+                tracing::error!(%subject, "events go back, because a side refuses everybody: {failure}");
+                self.report_late(changes, Late::because_of(&failure));
+                let verdict = Verdict::retry_after(failure.retry_after);
+                return self.without_run(changes, &ended, verdict);
+            }
         }
         let lease = match self.take(subject, deadline).await {
             Ok(Leased::Ours(lease)) => lease,
@@ -293,7 +305,8 @@ impl Worker {
                 tracing::info!(%subject, "another run works on the subject");
                 self.report_late(changes, Late::Waiting);
                 let after = self.until(until_ms);
-                return vec![Verdict::Wait { after }; changes.len()];
+                let ended = self.ended(changes, reason).await;
+                return self.without_run(changes, &ended, Verdict::Wait { after });
             }
             Err(failure) => {
                 tracing::error!(%subject, "could not lease the subject: {failure}");
@@ -348,12 +361,39 @@ impl Worker {
         for position in positions {
             verdicts[position] = verdict;
         }
-        // If a change goes back, every later one goes back, too. That keeps their order.
-        if let Some(first) = verdicts.iter().position(|verdict| verdict.is_retry()) {
-            let verdict = verdicts[first];
-            verdicts[first..].fill(verdict);
+        in_order(verdicts)
+    }
+
+    /// The events of which this is a repetition, because their records are final.
+    async fn ended<'c>(&self, changes: &[&'c Change], reason: Reason) -> HashSet<&'c EventUuid> {
+        let mut ended = HashSet::new();
+        if reason.is_of_operator() {
+            return ended;
         }
-        verdicts
+        for change in changes {
+            let record = self.ports.ledger.record_of(&change.work()).await;
+            if record.is_ok_and(|record| record.is_some_and(|record| record.is_final())) {
+                ended.insert(&change.uuid);
+            }
+        }
+        ended
+    }
+
+    /// The verdicts if no run begins: the `ended` ones are acknowledged, and the others get this verdict.
+    fn without_run(
+        &self,
+        changes: &[&Change],
+        ended: &HashSet<&EventUuid>,
+        verdict: Verdict,
+    ) -> Vec<Verdict> {
+        let verdicts = changes.iter().map(|change| {
+            if !ended.contains(&change.uuid) {
+                return verdict;
+            }
+            self.metrics.count(Metric::Duplicate, 1);
+            Verdict::Settled
+        });
+        in_order(verdicts.collect())
     }
 
     /// Takes the lease on a subject. Waits for another run while the pace and the time allow it.
@@ -378,4 +418,13 @@ impl Worker {
         let left = until_ms.saturating_sub(self.ports.clock.now_ms());
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
+}
+
+/// If a change goes back, every later one goes back, too. That keeps their order.
+fn in_order(mut verdicts: Vec<Verdict>) -> Vec<Verdict> {
+    if let Some(first) = verdicts.iter().position(|verdict| verdict.is_retry()) {
+        let verdict = verdicts[first];
+        verdicts[first..].fill(verdict);
+    }
+    verdicts
 }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::follow_ups::found;
+use super::follow_ups::{found, owed, with_owed};
 use super::record::{Records, audit};
 use super::{Verdict, Worker};
 use crate::deadline::Deadline;
@@ -77,14 +77,18 @@ impl Worker {
         }
         let now_ms = self.ports.clock.now_ms();
         let memory = progress.memory.take();
-        let memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
+        let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
         let audit = audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
-        let mut next = found(&progress.next(&result), now_ms);
+        let next = found(&progress.next(&result), now_ms);
+        let mut next = with_owed(next, std::mem::take(&mut memory.owed), now_ms);
         if let Some(queue) = &self.follow_ups
             && !next.is_empty()
         {
-            result = result.and(queue.send(&next).await);
+            if let Err(refused) = queue.send(&next).await {
+                memory.owed = owed(&next);
+                result = result.and(Err(refused));
+            }
             next.clear();
         }
         let state = match result {

@@ -20,6 +20,11 @@ const PROBE_TIME: Duration = Duration::from_secs(5);
 pub(super) struct Surroundings(Mutex<HashMap<Side, Failure>>);
 
 impl Surroundings {
+    /// Whether a side refused everybody when it was last asked.
+    pub(super) fn are_in_doubt(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
     /// The failure of the side that refuses everybody, if there is one.
     pub(super) async fn out_of_order(&self, ports: &Ports, deadline: Deadline) -> Option<Failure> {
         let side = self.lock().keys().next().copied()?;

@@ -336,7 +336,7 @@ pub async fn work(
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
         if is_done && let Some(queue) = &operator.queue {
-            queue.discard_dead_letter(&change.uuid).await?;
+            queue.discard_dead_letter(change).await?;
         }
         let did_nothing = record.as_ref().is_some_and(|record| {
             let steps = record.applied.iter().chain(&record.planned);

@@ -1,8 +1,10 @@
 //! One claim, and one rejection, under one key.
 
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 
 use super::{DynamoDbLedger, EXPIRED, LEASE_OVER, PREFIX, Updated, unreadable};
+use crate::aws::explain;
 use crate::aws::table::{Item, integer, number, string, text};
 use crate::failure::{Class, Failure};
 use crate::ledger::conclusion::error_text;
@@ -35,7 +37,7 @@ impl DynamoDbLedger {
         let now = self.times.now();
         let owner = uuid::Uuid::new_v4().to_string();
         let claiming = |before| self.claiming(id, work, lease, reason, &owner, before);
-        let mut updated = self.send(claiming(Before::Open)).await?;
+        let mut updated = self.send_anew(id, || claiming(Before::Open)).await?;
         if let Updated::Refused(item) = &updated
             && reason.is_of_operator()
             && string(item, "status") == Some(Status::Held.as_str())
@@ -136,8 +138,8 @@ impl DynamoDbLedger {
         self.with_conditions(update)
             .update_expression(set)
             .condition_expression(format!(
-                "attribute_not_exists(pk) OR {EXPIRED} \
-                 OR (subject = :subject AND ({LEASE_OVER} OR {again}))"
+                "attribute_not_exists(pk) \
+                 OR (NOT {EXPIRED} AND subject = :subject AND ({LEASE_OVER} OR {again}))"
             ))
     }
 
@@ -148,11 +150,15 @@ impl DynamoDbLedger {
         work: &Work,
         failure: &Failure,
     ) -> Result<Updated, Failure> {
-        let update = self
-            .with_conditions(self.describe(id, work, self.times.now(), Status::Failed))
+        self.send_anew(id, || self.rejecting(id, work, failure))
+            .await
+    }
+
+    fn rejecting(&self, id: &str, work: &Work, failure: &Failure) -> UpdateItemFluentBuilder {
+        self.with_conditions(self.describe(id, work, self.times.now(), Status::Failed))
             .condition_expression(format!(
-                "attribute_not_exists(pk) OR {EXPIRED} \
-                 OR (subject = :subject AND ({LEASE_OVER} OR #status = :failed))"
+                "attribute_not_exists(pk) \
+                 OR (NOT {EXPIRED} AND subject = :subject AND ({LEASE_OVER} OR #status = :failed))"
             ))
             .update_expression(format!(
                 "SET #status = :failed, {DESCRIBE}, attempts = if_not_exists(attempts, :zero), \
@@ -163,8 +169,46 @@ impl DynamoDbLedger {
             .expression_attribute_values(":failed", text(Status::Failed.as_str()))
             .expression_attribute_values(":error", text(error_text(failure)))
             .expression_attribute_values(":code", text(failure.cause.as_str()))
-            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()));
-        self.send(update).await
+            .expression_attribute_values(":permanent", text(Class::Permanent.as_str()))
+    }
+
+    /// Sends the update, and once more after an expired record under the key `id` is deleted. DynamoDB takes days for that.
+    async fn send_anew(
+        &self,
+        id: &str,
+        update: impl Fn() -> UpdateItemFluentBuilder,
+    ) -> Result<Updated, Failure> {
+        let updated = self.send(update()).await?;
+        let now_s = self.times.now().s;
+        match &updated {
+            Updated::Refused(item) if integer(item, "expires_at").is_some_and(|at| at <= now_s) => {
+                self.delete_expired(id, now_s).await?;
+                self.send(update()).await
+            }
+            _ => Ok(updated),
+        }
+    }
+
+    async fn delete_expired(&self, id: &str, now_s: i64) -> Result<(), Failure> {
+        let delete = self
+            .table
+            .client
+            .delete_item()
+            .table_name(&self.table.name)
+            .key("pk", text(format!("{PREFIX}{id}")))
+            .condition_expression(EXPIRED)
+            .expression_attribute_values(":now_s", number(now_s));
+        match delete.send().await {
+            Err(error)
+                if !error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Err(explain(self.table.target("dynamodb:DeleteItem"), &error))
+            }
+            // If it was refused, another run was faster.
+            _ => Ok(()),
+        }
     }
 
     /// An update of a record to this state, with the names and values of [`DESCRIBE`].

@@ -20,31 +20,26 @@ pub(super) fn claim(
     lease_until_ms: i64,
     reason: Reason,
 ) -> rusqlite::Result<ClaimOutcome> {
-    // DynamoDB's TTL does this by itself.
-    connection.execute(
-        "DELETE FROM events WHERE expires_at <= ?1 AND id <> ?2",
-        (now.s, &work.id),
-    )?;
+    forget_expired(connection, now)?;
     let id = key(connection, work, now)?;
     let sql = format!("SELECT {COLUMNS}, unfinished FROM events WHERE id = ?1");
     let with_deaths = |row: &rusqlite::Row<'_>| Ok((record(row)?, row.get("unfinished")?));
     let before: Option<(Record, u32)> =
         connection.query_row(&sql, [&id], with_deaths).optional()?;
     let (mut attempts, mut deaths) = (1, 0);
-    let (mut actor, mut applied) = (None, None);
+    let (mut actor, mut said, mut applied) = (None, None, None);
     let (mut status, mut planned, mut held_for) = (Status::InProgress, None, None);
     if let Some((record, unfinished)) = before {
-        let lasts = record.expires_at > now.s;
-        if lasts && let Some(refusal) = refuse(&record, now, reason) {
+        if let Some(refusal) = refuse(&record, now, reason) {
             return Ok(refusal);
         }
-        if lasts && record.status == Status::Held {
+        if record.status == Status::Held {
             // It stays held until the claim ends, so a run that dies releases nothing.
             (status, planned, held_for) = (Status::Held, record.planned, record.held_for);
         }
         attempts = record.attempts.saturating_add(reason.attempts());
         deaths = unfinished.max(u32::from(record.status == Status::InProgress));
-        actor = record.actor;
+        (actor, said) = (record.actor, record.reason);
         applied = record.applied.filter(|_| !reason.is_of_operator());
     }
     connection.execute(
@@ -64,7 +59,7 @@ pub(super) fn claim(
             now.record_expires_at(status),
             deaths + 1,
             applied.as_ref().map(json).transpose()?,
-            &work.reason,
+            work.reason.as_ref().or(said.as_ref()),
             work.actor.as_ref().or(actor.as_ref()),
             planned.as_ref().map(json).transpose()?,
             held_for,
@@ -76,6 +71,11 @@ pub(super) fn claim(
         attempts,
         deaths,
     }))
+}
+
+/// DynamoDB's TTL does this by itself.
+fn forget_expired(connection: &Connection, now: Now) -> rusqlite::Result<usize> {
+    connection.execute("DELETE FROM events WHERE expires_at <= ?1", [now.s])
 }
 
 /// The answer if the record does not allow a claim. `None` if it does. As with leases, a time that is too far ahead is
@@ -108,6 +108,7 @@ pub(super) fn reject(
     failure: &Failure,
     now: Now,
 ) -> rusqlite::Result<usize> {
+    forget_expired(connection, now)?;
     connection.execute(
         "INSERT INTO events (id, status, event_type, subject, published, attempts, \
          updated_at_ms, expires_at, error, error_class, error_code) \
@@ -120,7 +121,7 @@ pub(super) fn reject(
          waits_until_ms = NULL, waits_for = NULL, \
          dry_run = NULL, planned = NULL, held_for = NULL, resolved_by = NULL, \
          error = :error, error_class = 'permanent', error_code = :code \
-         WHERE status = 'failed' OR expires_at <= :now_s \
+         WHERE status = 'failed' \
          OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
         named_params! {
             ":id": key(connection, work, now)?,
@@ -128,7 +129,6 @@ pub(super) fn reject(
             ":subject": work.subject,
             ":published": work.published,
             ":now_ms": now.ms,
-            ":now_s": now.s,
             ":expires_at": now.expires_at,
             ":error": error_text(failure),
             ":code": failure.cause.as_str(),

@@ -8,7 +8,7 @@ use super::adopt::{Freed, freed_from};
 use super::orphans::owner_by_intent;
 use super::view::NamedAccount;
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::http::Listed;
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::provision::evidence::contradiction;
@@ -178,6 +178,11 @@ impl Look<'_> {
                 Side::Okta,
                 "there is no such user as the account's owner, and that user is assigned to the app",
             ));
+        }
+        if app_user.is_some_and(|found| found.is_assigned() && found.username().is_none()) {
+            let what =
+                format!("the app user of {owner}, who has the account, came without a username");
+            return Err(Failure::retryable(Side::Okta, what).because(Cause::UsernameInvalid));
         }
         Ok(freed_from(owner, user, app_user, username, &ports.policy))
     }

@@ -31,9 +31,10 @@ impl Run<'_> {
         teams: &[WantedTeam],
         began_ms: i64,
     ) -> Result<(), Failure> {
-        let (mut refused, mut joined) = (None, Vec::new());
+        let (mut joined, mut ended) = (Vec::new(), Ok(()));
         for team in teams {
             match self.join(account, team, began_ms).await {
+                Ok(made) => joined.extend(made),
                 // The group decides about its team's name. The group's own look reports the reason, and adds the
                 // members once there is a team.
                 Err(failure) if failure.cause.is_about_team_name() => {
@@ -41,16 +42,17 @@ impl Run<'_> {
                     tracing::warn!(subject = self.lease.subject(), %group, "the group has no team: {failure}");
                     self.progress.follow_group(&team.group);
                 }
-                Err(failure) if !failure.is_retryable() || failure.cause.is_refusal() => {
-                    refused.get_or_insert(failure);
-                }
-                other => joined.extend(other?),
+                Err(failure) => ended = self.set_aside(failure),
+            }
+            if ended.is_err() {
+                break;
             }
         }
-        self.verify_joins(user, account, joined).await?;
-        refused.map_or(Ok(()), Err)
+        let verified = self.verify_joins(user, account, joined).await;
+        ended.and(verified)
     }
 
+    /// Leaves these teams. A team that cannot be left does not keep the account in the others.
     pub(super) async fn leave_all(
         &mut self,
         account: AccountRef<'_>,
@@ -58,7 +60,9 @@ impl Run<'_> {
         why: &'static str,
     ) -> Result<(), Failure> {
         for team in teams {
-            self.leave(account, team, why).await?;
+            if let Err(failure) = self.leave(account, team, why).await {
+                self.set_aside(failure)?;
+            }
         }
         Ok(())
     }

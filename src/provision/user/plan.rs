@@ -74,7 +74,9 @@ pub fn plan_user(
         // The orphaned account ends, whether the user can have another one or not.
         (Some(orphan), planned) => {
             plan.refused = planned.err().or(plan.refused);
-            plan.orphan = Some(retire(orphan, &[], ORPHANED));
+            if plan.is_unwanted(&view.wanted, evidence) {
+                plan.orphan = Some(retire(orphan, &[], ORPHANED));
+            }
         }
     }
     Ok(plan)
@@ -99,6 +101,15 @@ pub(super) fn plan_with_old_account(
 }
 
 impl UserPlan {
+    /// Whether the user is known to need no orphaned account. An end that Okta did not say outright is a finding.
+    fn is_unwanted(&mut self, wanted: &Wanted, evidence: &Evidence) -> bool {
+        let finding = match wanted {
+            Wanted::Nothing(reason) => reason.finding(),
+            Wanted::Account(_) | Wanted::Excluded => None,
+        };
+        finding.is_none_or(|finding| self.believe(finding, evidence))
+    }
+
     /// Disables the linked account and removes it from the pushed teams, because no enabled account is wanted.
     fn end(&mut self, view: &UserView, reason: Unwanted, evidence: &Evidence) {
         let Some(account) = &view.linked else {
@@ -279,14 +290,6 @@ impl UserPlan {
             }
             _ => Vec::new(),
         }
-    }
-
-    /// Whether the user gets another account.
-    pub(super) fn is_new_account(&self) -> bool {
-        matches!(
-            self.account,
-            AccountPlan::Adopt(_) | AccountPlan::Create { .. }
-        )
     }
 
     /// Whether the user loses an account or a team.

@@ -7,14 +7,16 @@
 use std::time::Duration;
 
 use http::Method;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{Conclusion, Memo};
-use okta_anypoint::provision::{Policy, SuspendedUsers};
+use okta_anypoint::provision::{Adopt, Policy, SuspendedUsers};
 use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::okta::{OktaWorld, Refusal};
 use okta_anypoint::simulator::traffic::{Absence, Fault};
 use rstest::rstest;
 use serde_json::json;
 
+use super::conflicts::leave_orphan;
 use super::groups::devs_with_ann;
 use crate::world::{APP, World, lease};
 
@@ -305,4 +307,49 @@ async fn a_membership_that_may_be_of_an_external_group_is_not_ended(
     stage.world.anypoint.traffic().inject(lie);
     stage.world.deliver(&events).await;
     assert_eq!(stage.role().as_deref(), Some("member"));
+}
+
+/// Bob gave the name away, and his app user comes once without one. Ann's change comes back, and then gets the account.
+#[tokio::test]
+async fn an_owner_without_a_username_refuses_nobody_for_good() {
+    let world = World::with(Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    })
+    .await;
+    let bob = world.assigned_user("bob").await;
+    let ann = world.user("ann");
+    world.okta_does(|okta| okta.set_app_username(APP, &bob, "bob_z"));
+    let assigned = world.okta_does(|okta| okta.assign_with_username(APP, &ann, "bob"));
+    let bare = Fault::removed(APP_USER, Some(&bob), "/credentials");
+    let bare = world.okta.traffic().inject(bare);
+    assert_eq!(world.deliver(&assigned).await, 503);
+    let record = world.record(&assigned[0]).await;
+    assert_eq!(record.error_class, Some(Class::Retryable), "{record:?}");
+    world.okta.traffic().remove_fault(bare);
+    assert_eq!(world.deliver(&assigned).await, 204);
+    let link = world.user_link(&ann).await.unwrap();
+    assert_eq!(link.username, "bob");
+}
+
+/// A run was cut off before it linked the account, and Okta denies the assignment once. The account stays, and a second
+/// look links it.
+#[tokio::test]
+async fn an_unlinked_account_does_not_end_for_one_absence() {
+    for is_gone in [false, true] {
+        let world = World::new().await;
+        let ann = world.user("ann");
+        world.okta_does(|okta| okta.assign(APP, &ann));
+        leave_orphan(&world, &ann, "ann").await;
+        let absent = Fault::not_found(APP_USER, Absence::Service).about(&ann);
+        let absent = match is_gone {
+            true => absent.times(u32::MAX),
+            false => absent.once(),
+        };
+        world.okta.traffic().inject(absent);
+        world.look_again(&ann).await;
+        let state = if is_gone { "disabled" } else { "enabled" };
+        assert!(world.account("ann").ends_with(state), "{is_gone}");
+        assert_eq!(world.user_link(&ann).await.is_none(), is_gone);
+    }
 }

@@ -186,6 +186,14 @@ impl Model {
             .map(|_| subject)
     }
 
+    /// SQLite deletes all expired records, DynamoDB the one in the way.
+    fn forget_expired(&mut self, in_the_way: Option<usize>) {
+        let (now_s, adapter) = (self.now_s(), self.adapter);
+        self.events.retain(|key, event| {
+            event.expires_at > now_s || (adapter != Adapter::Sqlite && *key != in_the_way)
+        });
+    }
+
     /// The expected answer in words, the key, and the number of the claim.
     pub(super) fn claim(
         &mut self,
@@ -194,13 +202,10 @@ impl Model {
         reason: Reason,
     ) -> (String, Option<usize>, u64) {
         let (now_ms, now_s) = (self.now_ms, self.now_s());
-        if self.adapter == Adapter::Sqlite {
-            self.events
-                .retain(|key, event| key.is_none() || event.expires_at > now_s);
-        }
         let key = self.key(subject);
+        self.forget_expired(key);
         let before = self.events.get(&key);
-        if let Some(event) = before.filter(|event| event.expires_at > now_s) {
+        if let Some(event) = before {
             let ahead = |until: i64, longest| until > now_ms && until <= self.furthest(longest);
             let words = match (event.state, reason) {
                 (State::Held, Reason::Delivery) => Some("done".to_owned()),
@@ -225,9 +230,7 @@ impl Model {
         let (attempts, deaths, applied) = before.map_or((0, 0, Vec::new()), |event| {
             (event.attempts, event.unfinished, event.applied.clone())
         });
-        let stays_held = before.is_some_and(|event| {
-            event.expires_at > now_s && (event.stays_held || event.state == State::Held)
-        });
+        let stays_held = before.is_some_and(|event| event.stays_held || event.state == State::Held);
         self.claims += 1;
         let event = Event {
             subject,
@@ -295,7 +298,9 @@ impl Model {
 
     pub(super) fn reject(&mut self, subject: usize) -> Recorded {
         let key = self.key(subject);
-        let (now_ms, now_s, lasts) = (self.now_ms, self.now_s(), self.event_lasts());
+        self.forget_expired(key);
+        let (now_ms, lasts) = (self.now_ms, self.event_lasts());
+        let is_new = !self.events.contains_key(&key);
         let event = self.events.entry(key).or_insert(Event {
             subject,
             state: State::Failed(Class::Permanent),
@@ -305,7 +310,7 @@ impl Model {
             applied: Vec::new(),
             stays_held: false,
         });
-        let is_open = event.expires_at <= now_s
+        let is_open = is_new
             || match event.state {
                 State::InProgress(_, until_ms) => until_ms <= now_ms && !event.stays_held,
                 State::Failed(_) => true,

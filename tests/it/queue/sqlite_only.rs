@@ -82,18 +82,14 @@ async fn dead_letters_do_not_come_back_or_block_others() {
     assert_eq!(received(&next), uuids([&sent[1]]));
     let depth = world.queue.depth().await.unwrap();
     assert_eq!((depth.dead, depth.in_flight, depth.waiting), (1, 1, 0));
-    // Discarding removes only a dead letter, and only the one with this uuid.
-    world
-        .queue
-        .discard_dead_letter(&sent[1].uuid)
-        .await
-        .unwrap();
-    assert_eq!(world.queue.depth().await.unwrap().dead, 1);
-    world
-        .queue
-        .discard_dead_letter(&sent[0].uuid)
-        .await
-        .unwrap();
+    // Discarding removes only a dead letter, and only the one with this uuid and subject.
+    let mut others = change("user#00u2", 1);
+    others.uuid = sent[0].uuid.clone();
+    for change in [&sent[1], &others] {
+        world.queue.discard_dead_letter(change).await.unwrap();
+        assert_eq!(world.queue.depth().await.unwrap().dead, 1);
+    }
+    world.queue.discard_dead_letter(&sent[0]).await.unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
     world.delete(&next[0].receipt).await;
     let depth = world.queue.depth().await.unwrap();

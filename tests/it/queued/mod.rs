@@ -145,6 +145,15 @@ impl Scene {
         start(Function::Schedule, &env).await
     }
 
+    /// The scheduled tasks without a queue: they apply what they find themselves.
+    pub async fn inline_schedule(&self, others: &[(&'static str, String)]) -> Lambda {
+        let mut env = self.remotes();
+        env.retain(|(name, _)| *name != "QUEUE_URL");
+        env.extend_from_slice(others);
+        env.push(("TABLE_NAME", self.table.clone()));
+        start(Function::Schedule, &env).await
+    }
+
     /// Delivers events in one request; gives the status.
     pub async fn deliver(&self, hook: &Lambda, events: &[LogEvent]) -> u16 {
         let body = self.okta.world().delivery(events);

@@ -3,7 +3,7 @@
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::{Value, json};
 
-use super::{LONG, Scene};
+use super::{APP, LONG, Scene};
 use crate::runtime_api::{Failed, Lambda};
 
 async fn run(schedule: &Lambda, event: Value) -> Value {
@@ -52,6 +52,24 @@ async fn the_findings_of_the_tasks_go_through_the_queue() {
         (&json!("completed"), &json!("report"))
     );
     assert_eq!(scene.depth().await, (0, 0));
+}
+
+/// Nothing brings a change back, so the second look is a second read in the same run.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_queue_a_reconcile_takes_the_second_look_itself() {
+    let scene = Scene::new().await;
+    let limit = ("MAX_DEACTIVATIONS", "5".to_owned());
+    let schedule = scene.inline_schedule(&[limit]).await;
+    let (ann, _) = scene.assigned("ann");
+    scene.assigned("bob");
+    run(&schedule, json!({"task": "catch_up"})).await;
+    assert_eq!(enabled(&scene, "ann"), [true]);
+    // Okta's event is lost, and the app user is gone.
+    scene.okta.world().unassign(APP, &ann).unwrap();
+    let summary = run(&schedule, json!({"task": "reconcile"})).await;
+    assert_eq!(summary["problems"], json!([]), "{summary}");
+    assert_eq!(enabled(&scene, "ann"), [false]);
+    assert_eq!(enabled(&scene, "bob"), [true]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,159 @@
+//! One team of a user cannot be left or joined: what follows anyway, and what the record says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use okta_anypoint::failure::Class;
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::ledger::Status;
+use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::telemetry::Metrics;
+use okta_anypoint::worker::{Pace, Worker};
+use rstest::rstest;
+
+use crate::schedule::Recorder;
+use crate::world::{APP, World, look_at};
+
+/// Ann is in the teams A and B, and not in C.
+async fn ann_in_two_teams(world: &World) -> (String, [String; 3]) {
+    let ann = world.assigned_user("ann").await;
+    let mut groups = Vec::new();
+    for name in ["A", "B", "C"] {
+        groups.push(world.pushed_group(name).await);
+    }
+    for group in &groups[..2] {
+        world.when(|okta| okta.add_member(group, &ann)).await;
+    }
+    (ann, groups.try_into().unwrap())
+}
+
+async fn members_of(world: &World, group: &str) -> String {
+    let link = world.team_link(group).await.unwrap();
+    format!("/teams/{}/members", link.team_id)
+}
+
+/// Whichever team it is, and whether a retry may help or not.
+#[rstest]
+#[tokio::test]
+async fn a_team_that_cannot_be_left_keeps_the_user_neither_in_nor_out_of_others(
+    #[values(0, 1)] stuck: usize,
+    #[values(400, 403, 500)] status: u16,
+) {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let refused = Fault::status(&members_of(&world, &groups[stuck]).await, status, body);
+    let fault = world.anypoint.traffic().inject(refused.on(Method::DELETE));
+    let mut events = world.okta_does(|okta| okta.remove_member(&groups[0], &ann));
+    events.extend(world.okta_does(|okta| okta.remove_member(&groups[1], &ann)));
+    events.extend(world.okta_does(|okta| okta.add_member(&groups[2], &ann)));
+    let is_final = status == 400;
+    assert_eq!(
+        world.deliver(&events).await,
+        if is_final { 204 } else { 503 }
+    );
+    assert_eq!(world.team(["A", "B"][stuck]), "ann");
+    assert_eq!(world.team(["B", "A"][stuck]), "");
+    assert_eq!(world.team("C"), "ann");
+    let class = world.record(&events[0]).await.error_class.unwrap();
+    assert_eq!(class == Class::Permanent, is_final);
+    world.anypoint.traffic().remove_fault(fault);
+    if !is_final {
+        assert_eq!(world.deliver(&events).await, 204);
+        assert_eq!(world.team(["A", "B"][stuck]), "");
+    }
+}
+
+/// The new account is there, and the old one is disabled: the user needs the link and the teams.
+#[rstest]
+#[tokio::test]
+async fn an_old_account_that_stays_in_a_team_does_not_cost_the_new_one(
+    #[values(400, 403)] status: u16,
+) {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let old = world.account_id("ann");
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let refused = Fault::status(&members_of(&world, &groups[0]).await, status, body);
+    world.anypoint.traffic().inject(refused.on(Method::DELETE));
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    for _ in 0..3 {
+        world.deliver(&[world.hint(&ann)]).await;
+        assert_eq!(world.account("ann"), "ann Example - disabled");
+        assert_eq!(world.account("ann_new"), "ann Example - enabled");
+        let link = world.user_link(&ann).await.unwrap();
+        assert_ne!(link.anypoint_id.as_str(), old);
+        assert_eq!(world.team("B"), "ann_new");
+    }
+}
+
+/// Anypoint refuses to disable the old account: the user is not told that the new username cannot be had.
+#[tokio::test]
+async fn a_refusal_to_disable_the_old_account_does_not_enable_it_again() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let old = world.account_id("ann");
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let stuck = Fault::status(&format!("/users/{old}"), 400, body).on(Method::PUT);
+    let stuck = world.anypoint.traffic().inject(stuck);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    for _ in 0..2 {
+        let hint = world.hint(&ann);
+        assert_eq!(world.deliver(std::slice::from_ref(&hint)).await, 204);
+        assert_eq!(world.record(&hint).await.status, Status::Failed);
+    }
+    let enabling = |call: &String| call.contains("\"enabled\":true");
+    assert!(!world.writes().iter().any(enabling), "{:?}", world.writes());
+    world.anypoint.traffic().remove_fault(stuck);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+}
+
+/// The team's new name is taken for good. The group's members still become follow-ups.
+#[tokio::test]
+async fn a_group_that_fails_for_good_still_looks_at_its_members() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    world.anypoint().add_team("Ops", None).unwrap();
+    let ann = world.user("ann");
+    // Okta delivers neither.
+    world.okta_does(|okta| okta.assign(APP, &ann));
+    world.okta_does(|okta| okta.add_member(&devs, &ann));
+    let renamed = world.okta_does(|okta| okta.rename_group(&devs, "Ops"));
+    assert_eq!(world.deliver(&renamed).await, 204);
+    let record = world.record(&renamed[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Devs"), "ann");
+}
+
+/// The queue once does not take the group as a follow-up of the user whose run made its team.
+#[tokio::test]
+async fn a_follow_up_that_the_queue_refused_is_sent_by_the_next_run() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    world.okta_does(|okta| okta.assign_group(APP, &devs));
+    world.okta_does(|okta| okta.add_member(&devs, &ann));
+    let queue = Arc::new(Recorder::default());
+    let metrics = Arc::new(Metrics::new("test"));
+    let worker = Worker::new(
+        world.ports.clone(),
+        Some(queue.clone()),
+        metrics,
+        Pace::BY_HAND,
+    );
+    let user = Subject::User(OktaUserId::parse(&ann).unwrap());
+    queue.refuses.store(true, Ordering::SeqCst);
+    assert!(look_at(&worker, user.clone()).await.is_retry());
+    assert_eq!(world.team("Devs"), "ann");
+    queue.refuses.store(false, Ordering::SeqCst);
+    assert!(!look_at(&worker, user.clone()).await.is_retry());
+    let group = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+    assert_eq!(queue.subjects(), [group.to_string()]);
+    // It is owed once.
+    assert!(!look_at(&worker, user).await.is_retry());
+    assert_eq!(queue.subjects(), [""; 0]);
+}
