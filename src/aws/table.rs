@@ -31,9 +31,9 @@ const MAX_BATCHES_AT_ONCE: usize = 8;
 /// How often the keys of a batch are asked for, when it leaves some out.
 const MAX_ROUNDS: u32 = 10;
 /// How often a transaction is tried while others are in the way.
-const MAX_CONFLICTS: u32 = 8;
+pub(crate) const MAX_CONFLICTS: u32 = 8;
 /// After a call that was carried out only in part, or that conflicted with others.
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
+pub(crate) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(3));
 
 /// A call on the table, for messages.
 pub(crate) fn target<'a>(table: &'a str, operation: &'a str) -> AwsCall<'a> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::{OktaGroupId, Subject, TeamId};
+use crate::ids::{Subject, TeamId};
 use crate::ledger::{EndState, Lease, Memo};
 
 /// How long reads of memberships may show the old state after a write, in milliseconds.
@@ -88,19 +88,9 @@ pub struct Memory {
     /// Records of the subject that failed or are held, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub open: Vec<String>,
-    /// Follow-ups that the queue did not take, or that are not done. The next run takes them over.
+    /// Subjects to look at, which the queue did not take or which are not done. The next run would not find them again.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub owed: Vec<Owed>,
-}
-
-/// A subject to look at because of a run of another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owed {
-    /// That subject.
-    pub subject: Subject,
-    /// The group whose list may still show the past.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub group: Option<OktaGroupId>,
+    pub owed: Vec<Subject>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

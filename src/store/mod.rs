@@ -31,7 +31,7 @@ use crate::ledger::{Lease, Memo};
 pub use documents::{Document, Documents, RemovalCount, Stored};
 pub(crate) use documents::{overwrite, read};
 pub use dynamodb::DynamoDbStore;
-pub use memory::{FreshWrite, Intent, LastWrite, Memory, NewAccountMark, Owed};
+pub use memory::{FreshWrite, Intent, LastWrite, Memory, NewAccountMark};
 #[cfg(feature = "local")]
 pub use sqlite::SqliteStore;
 

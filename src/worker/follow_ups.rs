@@ -10,10 +10,7 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 use crate::ledger::{AuditEntry, ClaimOutcome, EndState, Lease, Leased, Reason};
 use crate::provision::FollowUp;
-use crate::store::{Memory, Owed};
-
-/// The most follow-ups that one subject's memory holds. A group's next run finds more by itself.
-const MAX_OWED: usize = 500;
+use crate::store::Memory;
 
 impl Worker {
     /// Serves the subjects to look at next, because there is no queue for them. It gives the lease back meanwhile, so that
@@ -31,8 +28,6 @@ impl Worker {
             EndState::Failed(_) => state.clone(),
             _ => EndState::Failed(not_done(next.len(), next.len())),
         };
-        let mut records = records;
-        records.memory.owed = owed(&next);
         let recorded = self.record(&looked, lease, records, &for_now, Verdict::Settled);
         let recorded = recorded.await;
         let until = looked.deadline.earlier_by(self.pace.recording);
@@ -121,26 +116,21 @@ pub(super) fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
     next.iter().map(change).collect()
 }
 
-/// The same, and those that an earlier run owed.
-pub(super) fn with_owed(mut next: Vec<Change>, owed: Vec<Owed>, now_ms: i64) -> Vec<Change> {
-    for Owed { subject, group } in owed {
-        let is_new = |change: &Change| change.subject != subject || change.group != group;
-        if next.iter().all(is_new) {
-            let mut change = Change::found(subject, now_ms);
-            change.group = group;
-            next.push(change);
+/// Keeps in memory what the next run would not find again, until it is sent or done. Adds what earlier runs owe.
+pub(super) fn owe(memory: &mut Memory, next: &mut Vec<FollowUp>) {
+    for follow_up in &*next {
+        if let FollowUp::Once(subject) = follow_up
+            && !memory.owed.contains(subject)
+        {
+            memory.owed.push(subject.clone());
         }
     }
-    next
-}
-
-/// What the next run takes over of these.
-pub(super) fn owed(next: &[Change]) -> Vec<Owed> {
-    let owed = |change: &Change| Owed {
-        subject: change.subject.clone(),
-        group: change.group.clone(),
-    };
-    next.iter().take(MAX_OWED).map(owed).collect()
+    for subject in &memory.owed {
+        let owed = FollowUp::Once(subject.clone());
+        if !next.contains(&owed) {
+            next.push(owed);
+        }
+    }
 }
 
 fn not_done(open: usize, all: usize) -> Failure {

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::follow_ups::{found, owed, with_owed};
+use super::follow_ups::{found, owe};
 use super::record::{Records, audit};
 use super::{Verdict, Worker};
 use crate::deadline::Deadline;
@@ -80,14 +80,15 @@ impl Worker {
         let mut memory = memory.unwrap_or_else(|| Memory::of(&lease, now_ms));
         let audit = audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
-        let next = found(&progress.next(&result), now_ms);
-        let mut next = with_owed(next, std::mem::take(&mut memory.owed), now_ms);
+        let mut next = progress.next(&result);
+        owe(&mut memory, &mut next);
+        let mut next = found(&next, now_ms);
         if let Some(queue) = &self.follow_ups
             && !next.is_empty()
         {
-            if let Err(refused) = queue.send(&next).await {
-                memory.owed = owed(&next);
-                result = result.and(Err(refused));
+            match queue.send(&next).await {
+                Ok(()) => memory.owed.clear(),
+                Err(refused) => result = result.and(Err(refused)),
             }
             next.clear();
         }

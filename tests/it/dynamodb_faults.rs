@@ -11,8 +11,8 @@ use okta_anypoint::clock::ManualClock;
 use okta_anypoint::failure::{Cause, Side};
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::ledger::{
-    ClaimOutcome, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Ledger, Memo, Reason,
-    Recorded,
+    ClaimOutcome, Conclusion, DynamoDbLedger, EndState, Ending, Lease, Leased, Ledger, Memo,
+    Reason, Recorded,
 };
 use okta_anypoint::store::{
     Documents, DynamoDbStore, Linked, Origin, ResetMail, Store, Stored, Tenure, UserLink,
@@ -239,6 +239,23 @@ async fn a_transaction_conflict_is_retried() {
     let linked = linked.await.unwrap();
     assert_eq!(linked, Linked::Written);
     assert_eq!(between.made("TransactWriteItems"), 3);
+}
+
+/// One write, too: another run may be giving back the lease that this one asks for.
+#[tokio::test]
+async fn a_conflict_with_a_transaction_is_retried() {
+    let (client, table, between) = between(|operation, before| {
+        if operation == "UpdateItem" && before < 2 {
+            return Fault::Answer(400, refuse("TransactionConflictException"));
+        }
+        Fault::None
+    })
+    .await;
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let ledger = DynamoDbLedger::new(client, table, TTL_DAYS, clock);
+    let leased = ledger.lease("user#00u1", LEASE).await.unwrap();
+    assert!(matches!(leased, Leased::Ours(_)));
+    assert_eq!(between.made("UpdateItem"), 3);
 }
 
 /// The failure of a transaction says that it is retryable when DynamoDB lacks the capacity.

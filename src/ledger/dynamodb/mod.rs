@@ -29,7 +29,9 @@ use super::{
     Record, Recorded, Status, Work,
 };
 use crate::aws::explain;
-use crate::aws::table::{DynamoDbTable, Item, integer, number, string, text};
+use crate::aws::table::{
+    BACKOFF, DynamoDbTable, Item, MAX_CONFLICTS, integer, number, string, text,
+};
 use crate::clock::{Clock, later};
 use crate::failure::{Failure, Side};
 
@@ -87,16 +89,25 @@ impl DynamoDbLedger {
             .return_values_on_condition_check_failure(OnRefusal::AllOld)
     }
 
+    /// Sends the update. Tries again while a transaction of another run is in the way.
     async fn send(&self, update: UpdateItemFluentBuilder) -> Result<Updated, Failure> {
-        match update.send().await {
-            Ok(made) => Ok(Updated::Made(made.attributes.unwrap_or_default())),
-            Err(error) => {
-                if let Some(UpdateItemError::ConditionalCheckFailedException(refusal)) =
-                    error.as_service_error()
-                {
+        let (mut backoff, mut conflicts) = (BACKOFF, 0);
+        loop {
+            let error = match update.clone().send().await {
+                Ok(made) => return Ok(Updated::Made(made.attributes.unwrap_or_default())),
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                     return Ok(Updated::Refused(refusal.item.clone().unwrap_or_default()));
                 }
-                Err(explain(self.table.target("dynamodb:UpdateItem"), &error))
+                Some(UpdateItemError::TransactionConflictException(_))
+                    if conflicts < MAX_CONFLICTS =>
+                {
+                    conflicts += 1;
+                    backoff.wait().await;
+                }
+                _ => return Err(explain(self.table.target("dynamodb:UpdateItem"), &error)),
             }
         }
     }

@@ -40,20 +40,6 @@ enum Had {
     LookAgain,
 }
 
-/// Why the user did not get the planned account.
-pub(super) enum Lacks {
-    /// The account cannot be had, so nothing follows from the plan.
-    Refused(Failure),
-    /// The user has the account, or may get it, and something else failed.
-    Failed(Failure),
-}
-
-impl From<Failure> for Lacks {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Whether Anypoint refused a value for good.
 fn is_permanent(failure: &Failure) -> bool {
     failure.side == Side::Anypoint && !failure.is_retryable()
@@ -184,14 +170,13 @@ impl Run<'_> {
         }
         let had = match self.have_account(view, plan).await {
             // A refused username neither disables the old account nor keeps its memberships.
-            Err(Lacks::Refused(refused)) if is_permanent(&refused) => {
+            Err(refused) if plan.is_new_account() && is_permanent(&refused) => {
                 let policy = &self.ports().policy;
                 let kept = plan_with_old_account(view, refused, policy, &self.evidence)?;
                 self.remember(&kept.findings);
                 return Box::pin(self.carry_out(view, &kept, began_ms)).await;
             }
-            Err(Lacks::Refused(failure) | Lacks::Failed(failure)) => return Err(failure),
-            Ok(had) => had,
+            had => had?,
         };
         let refused = match had {
             Had::LookAgain => return Ok(End::LookAgain),
@@ -224,7 +209,7 @@ impl Run<'_> {
     }
 
     /// Makes sure that the user has the planned account.
-    async fn have_account(&mut self, view: &UserView, plan: &UserPlan) -> Result<Had, Lacks> {
+    async fn have_account(&mut self, view: &UserView, plan: &UserPlan) -> Result<Had, Failure> {
         Ok(match &plan.account {
             AccountPlan::Nothing => Had::Nothing,
             AccountPlan::Keep {
@@ -257,8 +242,7 @@ impl Run<'_> {
                 Had::Account(link.anypoint_id.clone(), link.username.clone(), None)
             }
             AccountPlan::Create { person, mail } => {
-                let made = self.create(person, plan.why).await;
-                let Some(link) = made.map_err(Lacks::Refused)? else {
+                let Some(link) = self.create(person, plan.why).await? else {
                     return Ok(Had::LookAgain);
                 };
                 self.retire(plan.retire.as_ref()).await?;

@@ -292,6 +292,14 @@ impl UserPlan {
         }
     }
 
+    /// Whether the user gets another account.
+    pub(super) fn is_new_account(&self) -> bool {
+        matches!(
+            self.account,
+            AccountPlan::Adopt(_) | AccountPlan::Create { .. }
+        )
+    }
+
     /// Whether the user loses an account or a team.
     pub(crate) fn takes_away(&self) -> bool {
         self.retire.is_some() || !self.leave.is_empty()

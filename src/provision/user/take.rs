@@ -10,7 +10,7 @@ use futures_util::future::try_join;
 
 use super::account::{Adoption, FormerOwner};
 use super::adopt::Freed;
-use super::apply::{End, Lacks};
+use super::apply::End;
 use super::plan::UserPlan;
 use super::steps::why;
 use super::view::UserView;
@@ -35,7 +35,7 @@ impl Run<'_> {
         view: &UserView,
         adoption: &Adoption,
         plan: &UserPlan,
-    ) -> Result<End, Lacks> {
+    ) -> Result<End, Failure> {
         let Some(freed) = &adoption.freed_from else {
             self.make_ready(adoption, plan).await?;
             self.link(view, &adoption.link, why::IS_THEIRS).await?;
@@ -50,19 +50,17 @@ impl Run<'_> {
         adopted
     }
 
-    async fn make_ready(&mut self, adoption: &Adoption, plan: &UserPlan) -> Result<(), Lacks> {
+    async fn make_ready(&mut self, adoption: &Adoption, plan: &UserPlan) -> Result<(), Failure> {
         let enables = adoption.changes.enabled == Some(true);
         if enables && adoption.was_theirs == FormerOwner::ThisUser {
             self.intend(Intent::to_enable(&adoption.link.username))
                 .await?;
         }
         let account = AccountRef::from(&adoption.link);
-        let ready = self.update(account, &adoption.changes, plan.why).await;
-        ready.map_err(Lacks::Refused)?;
+        self.update(account, &adoption.changes, plan.why).await?;
         self.retire(plan.retire.as_ref()).await?;
         self.mail_reset(account, adoption.mail, why::MAIL_IN_DOUBT)
-            .await?;
-        Ok(())
+            .await
     }
 
     /// Two users can each want the other's account. Only the run of the smaller id waits, so no two runs wait for each
@@ -86,7 +84,7 @@ impl Run<'_> {
         freed: &Freed,
         lease: &Lease,
         done: &mut Vec<Applied>,
-    ) -> Result<End, Lacks> {
+    ) -> Result<End, Failure> {
         let Some(confirmed) = self.confirm(view, adoption, freed, lease).await? else {
             return Ok(End::LookAgain);
         };

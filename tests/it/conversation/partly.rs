@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use http::Method;
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
-use okta_anypoint::ledger::Status;
 use okta_anypoint::simulator::traffic::Fault;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Worker};
@@ -86,29 +85,6 @@ async fn an_old_account_that_stays_in_a_team_does_not_cost_the_new_one(
         assert_ne!(link.anypoint_id.as_str(), old);
         assert_eq!(world.team("B"), "ann_new");
     }
-}
-
-/// Anypoint refuses to disable the old account: the user is not told that the new username cannot be had.
-#[tokio::test]
-async fn a_refusal_to_disable_the_old_account_does_not_enable_it_again() {
-    let world = World::new().await;
-    let ann = world.assigned_user("ann").await;
-    let old = world.account_id("ann");
-    let body = r#"{"status": 400, "message": "no"}"#;
-    let stuck = Fault::status(&format!("/users/{old}"), 400, body).on(Method::PUT);
-    let stuck = world.anypoint.traffic().inject(stuck);
-    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
-    for _ in 0..2 {
-        let hint = world.hint(&ann);
-        assert_eq!(world.deliver(std::slice::from_ref(&hint)).await, 204);
-        assert_eq!(world.record(&hint).await.status, Status::Failed);
-    }
-    let enabling = |call: &String| call.contains("\"enabled\":true");
-    assert!(!world.writes().iter().any(enabling), "{:?}", world.writes());
-    world.anypoint.traffic().remove_fault(stuck);
-    world.look_again(&ann).await;
-    assert_eq!(world.account("ann"), "ann Example - disabled");
-    assert_eq!(world.account("ann_new"), "ann Example - enabled");
 }
 
 /// The team's new name is taken for good. The group's members still become follow-ups.

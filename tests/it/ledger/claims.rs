@@ -23,6 +23,7 @@ on_every!(
     late_writes_change_nothing,
     a_late_owner_can_conclude_if_nobody_else_claimed,
     an_expired_record_counts_as_absent,
+    a_reason_stays_with_the_record,
     a_rejected_message_is_on_record,
     a_rejection_keeps_nothing_of_an_expired_dry_run,
     a_rejection_leaves_owned_and_done_records_alone,
@@ -227,6 +228,20 @@ async fn an_expired_record_counts_as_absent(world: World) {
     assert_eq!(again.claim.deaths, 0);
     let record = on_record(&world, "e1").await;
     assert_eq!((record.attempts, record.applied), (1, None));
+}
+
+/// An operator gave the reason. A replay of the event gives none.
+async fn a_reason_stays_with_the_record(world: World) {
+    let given = Work {
+        reason: Some("asked for".to_owned()),
+        ..work("e1")
+    };
+    let first = claimed(ask(&*world.ledger, &given, Reason::Replay, LEASE).await);
+    fail(&world, first, &busy_remote()).await;
+    let again = claimed(replay(&world, "e1").await);
+    complete(&world, again).await;
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.reason.as_deref(), Some("asked for"));
 }
 
 async fn a_rejected_message_is_on_record(world: World) {
