@@ -161,7 +161,7 @@ fn announce(
         console.say_indented(9, console.paint(Tone::Bad, text))?;
     }
     console.emit(&json!({
-        "data": options.data,
+        "data": options.data.display().to_string(),
         "listens": listens,
         "register": register,
         "reachable_for_okta": reachable,

@@ -2,6 +2,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::{Desk, run};
 
 #[tokio::test]
@@ -85,6 +87,32 @@ async fn a_variable_that_is_not_utf_8_is_named() {
     assert_eq!(ran.status.code(), Some(2), "{said}");
     assert!(said.contains("EXCLUDE_USERS has a"), "{said}");
     assert!(said.contains("broken UTF-8"), "{said}");
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_utf_8_is_a_path() {
+    let desk = Desk::new().await;
+    let beside = |name: &[u8]| desk.data.with_file_name(OsStr::from_bytes(name));
+    let (data, copy) = (beside(b"d\xfcta.db"), beside(b"c\xfcpy.db"));
+    std::fs::copy(&desk.data, &data).unwrap();
+    for command in ["backup", "restore"] {
+        let mut ran = Command::new(super::PROGRAM);
+        ran.args([command, "--json", "--data"])
+            .arg(&data)
+            .arg(&copy);
+        let ran = ran.env_clear().output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{command}: {said}");
+        let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert!(
+            said["copy"].as_str().unwrap().ends_with("c\u{fffd}py.db"),
+            "{said}"
+        );
+        assert!(
+            said["data"].as_str().unwrap().ends_with("d\u{fffd}ta.db"),
+            "{said}"
+        );
+    }
 }
 
 /// An empty setting counts as unset, too.
