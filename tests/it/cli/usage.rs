@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -112,6 +112,48 @@ async fn a_path_that_is_not_utf_8_is_a_path() {
             said["data"].as_str().unwrap().ends_with("d\u{fffd}ta.db"),
             "{said}"
         );
+    }
+}
+
+/// The reader of standard error may end before the command does.
+#[tokio::test]
+async fn a_closed_standard_error_changes_no_exit_code() {
+    let desk = Desk::new().await;
+    let data = desk.data.to_str().unwrap();
+    for arguments in [
+        &["replay", "nope", "--data", data, "--json"][..],
+        &["status", "--json"],
+        &["explain", "somebody", "--json"],
+        &["no\u{1b}such", "--json"],
+        &["explain", "--json"],
+        &[
+            "serve",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--status",
+            "127.0.0.1:0",
+        ],
+    ] {
+        let ran = |stderr: Stdio| {
+            let mut command = Command::new(super::PROGRAM);
+            command.args(arguments).env_clear();
+            if arguments[0] == "replay" {
+                command.envs(&desk.environment);
+            }
+            let output = command.stderr(stderr).stdin(Stdio::null()).output();
+            let output = output.unwrap();
+            (
+                output.status.code(),
+                String::from_utf8(output.stdout).unwrap(),
+            )
+        };
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, out) = ran(closed.into());
+        assert_eq!((code, out.clone()), ran(Stdio::null()));
+        let said: Value = serde_json::from_str(&out).unwrap();
+        assert!(said["error"].is_string(), "{arguments:?}: {said}");
     }
 }
 
