@@ -176,22 +176,27 @@ pub struct UsualFile {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct FileArgs {
-    /// The database file of `serve`.
+    /// The database file of `serve`. It has to be named.
+    // Not for clap to demand: the variable may be in the file of --env-file, which is read after the command line.
     #[arg(long, value_name = "FILE", env = "DATA_FILE")]
-    data: PathBuf,
+    data: Option<PathBuf>,
 }
 
 impl FileArgs {
     pub fn option(&self) -> String {
-        file_option(&self.data)
+        self.data.as_deref().map(file_option).unwrap_or_default()
     }
 
     /// The table and the queue in the file.
     pub async fn open(&self, access: Access) -> Result<(Table, SqliteQueue)> {
+        let Some(file) = &self.data else {
+            let text = "no database file is named; name the file of `serve` with --data FILE, or in DATA_FILE";
+            return Err(Usage(text.to_owned()).into());
+        };
         let mut reader = Reader::from_env();
         let retention = Retention::read(&mut reader);
         let retention = reader.finish(retention)?;
-        let database = open_file(&self.data, access)?;
+        let database = open_file(file, access)?;
         let queue = serve::queue(&database, &clock());
         Ok((sqlite(&database, retention), queue))
     }

@@ -177,7 +177,8 @@ async fn an_empty_variable_counts_as_unset() {
         desk.run_with(&set, &["status"])
             .await
             .expect(2)
-            .says("--data <FILE>");
+            .says("--data FILE")
+            .says("DATA_FILE");
     }
     let data = desk.data.to_str().unwrap();
     let set = [("DATA_FILE", data)];
