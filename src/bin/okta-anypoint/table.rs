@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
@@ -119,7 +120,17 @@ impl Args {
 
 /// The settings of this process, with the secrets that it needs of those that are named.
 pub async fn reader(needs: Needs) -> Result<Reader<'static>> {
-    Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
+    // A secret whose content is of no use is a wrong setting. One that cannot be read now is not.
+    let in_words = |failure: Failure| match failure.cause {
+        Cause::BadSettings => Usage(failure.to_string()).into(),
+        _ => anyhow!(failure),
+    };
+    try_reader(needs).await.map_err(in_words)
+}
+
+/// The same, with the failure of a secret as it is.
+pub async fn try_reader(needs: Needs) -> Result<Reader<'static>, Failure> {
+    wiring::reader(aws::load, needs, AWS_TIME).await
 }
 
 pub fn clock() -> Arc<dyn Clock> {
