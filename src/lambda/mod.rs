@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::clock::{Clock, SystemClock};
 use crate::deadline::Deadline;
 use crate::failure::{Cause, Failure, Side};
-use crate::telemetry::{Metrics, start_logging};
+use crate::telemetry::{ALWAYS_LOGGED, Metrics, start_logging};
 
 /// No function may run longer than this (AWS Lambda, "Quotas").
 const MAX_RUN: Duration = Duration::from_secs(15 * 60);
@@ -27,7 +27,7 @@ pub async fn main(program: impl Future<Output = Result<(), Error>>) -> ExitCode 
     match program.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("the program stops: {error}");
+            tracing::error!(target: ALWAYS_LOGGED, "the program stops: {error}");
             ExitCode::FAILURE
         }
     }

@@ -244,21 +244,16 @@ fn hook_secrets(reader: &mut Reader<'_>) -> Option<Renewable<Vec<SecretString>>>
 impl OktaSettings {
     /// Reads which org, and who we are there.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let org_url = reader
-            .with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url)
-            .filter(|url| match parse::org_of_console(url) {
-                None => true,
-                Some(own) => {
-                    let own = own.as_str().trim_end_matches('/');
-                    let expected = format!("the org's own address, `{own}`");
-                    reader.report(
-                        "OKTA_ORG_URL",
-                        "is the address of the admin console",
-                        &expected,
-                    );
-                    false
-                }
-            });
+        let given = reader.optional("OKTA_ORG_URL");
+        let org_url = match given.as_deref().and_then(parse::org_of_console) {
+            None => reader.with("OKTA_ORG_URL", parse::ORG_URL, parse::base_url),
+            Some(own) => {
+                let fault = "is the address of the admin console";
+                let expected = format!("the org's own address, `{own}`");
+                reader.report("OKTA_ORG_URL", fault, &expected);
+                None
+            }
+        };
         let credentials = okta_credentials(reader);
         let credentials = match &reader.sources.credentials {
             Some(secret) => credentials.map(|first| secret.okta(first)),

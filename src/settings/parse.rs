@@ -88,15 +88,15 @@ pub(super) fn base_url(text: &str) -> Option<Url> {
     (bare && safe).then_some(url)
 }
 
-/// The org's own address, when `url` is that of its admin console (`acme-admin.okta.com`), whose lists
-/// end early and whose tokens are others.
-pub(super) fn org_of_console(url: &Url) -> Option<Url> {
+/// The org's own address, when `text` leads to its admin console (`acme-admin.okta.com`), whose lists end early and
+/// whose tokens are others. Copied from a browser, it has a path, or no scheme.
+pub(super) fn org_of_console(text: &str) -> Option<String> {
+    let with_host = |text: &str| Url::parse(text).ok().filter(Url::has_host);
+    let url = with_host(text).or_else(|| with_host(&format!("https://{text}")))?;
     let (org, domain) = url.host_str()?.split_once('.')?;
     let org = org.strip_suffix("-admin").filter(|org| !org.is_empty())?;
     let is_oktas = domain.split('.').any(|label| label.starts_with("okta"));
-    let mut own = url.clone();
-    own.set_host(Some(&format!("{org}.{domain}"))).ok()?;
-    is_oktas.then_some(own)
+    is_oktas.then(|| format!("https://{org}.{domain}"))
 }
 
 pub(super) fn days(text: &str) -> Option<u32> {

@@ -22,6 +22,9 @@ use crate::clock::{Clock as _, SystemClock, rfc3339};
 /// `debug` and below some print requests with their headers and bodies.
 const OURS: &str = "okta_anypoint";
 
+/// The target of errors that no log level hides: why a program stops at its start.
+pub(crate) const ALWAYS_LOGGED: &str = "okta_anypoint::stop";
+
 /// How log entries look (`LOG_FORMAT`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -141,10 +144,35 @@ fn filter(default: LevelFilter) -> impl Filter<Registry> {
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|level| !level.trim().is_empty())
-        .and_then(|asked| asked.to_lowercase().parse::<Targets>().ok())
+        .and_then(|asked| levels(&asked))
         .unwrap_or_else(|| Targets::new().with_default(default));
     let quiet = filter_fn(|metadata| {
         *metadata.level() <= Level::WARN || metadata.target().split("::").next() == Some(OURS)
     });
-    asked.and(quiet.with_max_level_hint(LevelFilter::TRACE))
+    let always = filter_fn(|metadata| metadata.target() == ALWAYS_LOGGED);
+    asked
+        .and(quiet.with_max_level_hint(LevelFilter::TRACE))
+        .or(always.with_max_level_hint(LevelFilter::ERROR))
+}
+
+/// What a variable asks for. `FATAL` is a level of Lambda's, and not of these programs: errors are their highest.
+fn levels(asked: &str) -> Option<Targets> {
+    match asked.trim().to_lowercase().as_str() {
+        "fatal" => Some(Targets::new().with_default(LevelFilter::ERROR)),
+        asked => asked.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fatal_level_shows_errors() {
+        for fatal in ["FATAL", " fatal "] {
+            let levels = levels(fatal).unwrap();
+            let shows = |level| levels.would_enable("okta_anypoint::worker", level);
+            assert!(shows(&Level::ERROR) && !shows(&Level::WARN), "{fatal}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod visible;
 
 pub use log::{start_logging, start_logging_for_people};
 
-pub(crate) use log::{LogFormat, catch_panic};
+pub(crate) use log::{ALWAYS_LOGGED, LogFormat, catch_panic};
 pub(crate) use metrics::Metric;
 pub use metrics::Metrics;
 pub use tally::Tally;

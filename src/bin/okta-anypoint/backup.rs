@@ -75,6 +75,8 @@ pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Exit> {
 }
 
 fn emit(data: &Path, copy: &Path, bytes: u64, console: &Console) -> Result<Exit> {
+    // Not every path is UTF-8, and JSON is.
+    let [data, copy] = [data, copy].map(|path| path.display().to_string());
     console.emit(&json!({"data": data, "copy": copy, "bytes": bytes}))?;
     Ok(Exit::Done)
 }

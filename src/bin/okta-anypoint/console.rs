@@ -235,7 +235,12 @@ impl Cell {
 }
 
 pub fn note(line: impl Display) {
-    eprintln!("{}", visible_line(&line.to_string()));
+    write_to_stderr(&format!("{}\n", visible_line(&line.to_string())));
+}
+
+/// Writes to standard error. Perhaps nobody reads it, and a command does its work all the same.
+fn write_to_stderr(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes bytes to standard output unchanged, for scripts. A reader that has gone (`| head`) is no failure.
@@ -262,7 +267,7 @@ pub fn misused(error: &clap::Error) -> ExitCode {
         visible_line(&word) != word
     };
     if std::env::args_os().any(quotes_what_acts) {
-        eprint!("{}", visible_lines(&text));
+        write_to_stderr(&visible_lines(&text));
     } else {
         // The exit code shows the failure if this cannot be written.
         let _ = error.print();
@@ -297,7 +302,7 @@ pub fn report(outcome: anyhow::Result<Exit>, console: &Console) -> ExitCode {
     let text = format!("error: {error:#}");
     if error.is::<SettingsError>() {
         // A line for each variable; no values are in them.
-        eprintln!("{}", visible_lines(&text));
+        write_to_stderr(&format!("{}\n", visible_lines(&text)));
     } else {
         note(text);
     }

@@ -1,7 +1,7 @@
 //! How people name users and groups: by Okta id; by login, username or group name where that is unique.
 
 use anyhow::Result;
-use futures_util::future::join3;
+use futures_util::future::{join3, try_join};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
@@ -21,11 +21,59 @@ pub fn check(name: &str) -> Result<(), Usage> {
     }
 }
 
+/// What a text can name.
+enum Text {
+    /// An id says by itself what it is. It counts also when Okta does not know it (any more).
+    Id(Subject),
+    /// A name, or an id that is shorter than those that Okta gives today.
+    IdOrName(Subject),
+    Name,
+}
+
+impl Text {
+    fn read(text: &str) -> Self {
+        if let Ok(subject) = text.parse() {
+            return Self::Id(subject);
+        }
+        // A name can begin like an id, but only ids have no other characters.
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Self::Name;
+        }
+        let subject = match text.get(..3) {
+            Some("00u") => OktaUserId::parse(text).map(Subject::User),
+            Some("00g") => OktaGroupId::parse(text).map(Subject::Group),
+            _ => return Self::Name,
+        };
+        match subject {
+            Ok(subject) if text.len() >= 10 => Self::Id(subject),
+            Ok(subject) => Self::IdOrName(subject),
+            Err(_) => Self::Name,
+        }
+    }
+
+    /// The id, if it may be that of a user.
+    fn user(&self) -> Option<&OktaUserId> {
+        match self {
+            Self::Id(Subject::User(id)) | Self::IdOrName(Subject::User(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The id, if it may be that of a group.
+    fn group(&self) -> Option<&OktaGroupId> {
+        match self {
+            Self::Id(Subject::Group(id)) | Self::IdOrName(Subject::Group(id)) => Some(id),
+            _ => None,
+        }
+    }
+}
+
 pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
-    if let Some(subject) = by_id(name) {
+    let text = Text::read(name);
+    if let Text::Id(subject) = text {
         return Ok(subject);
     }
-    let (users, groups) = find(&operator.ports, name).await?;
+    let (users, groups) = find(&operator.ports, name, &text).await?;
     let users = users.into_iter().map(Subject::User);
     let found = users.chain(groups.into_iter().map(Subject::Group));
     unique(name, "user or group", found.collect(), Subject::clone)
@@ -33,7 +81,7 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
 
 /// A user or a group, for a command that only reads the table: an id needs no request to either side.
 pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject> {
-    if let Some(subject) = by_id(name) {
+    if let Text::Id(subject) | Text::IdOrName(subject) = Text::read(name) {
         return Ok(subject);
     }
     check(name)?;
@@ -41,90 +89,119 @@ pub async fn subject_to_read(table: &table::Args, name: &str) -> Result<Subject>
 }
 
 pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
-    if let Some(Subject::User(user)) = by_id(name) {
+    let text = Text::read(name);
+    if let Text::Id(Subject::User(user)) = text {
         return Ok(user);
     }
-    let (users, _) = find(&operator.ports, name).await?;
+    let (users, _) = find(&operator.ports, name, &text).await?;
     unique(name, "user", users, |user| Subject::User(user.clone()))
 }
 
 pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
-    if let Some(Subject::Group(group)) = by_id(name) {
+    let text = Text::read(name);
+    if let Text::Id(Subject::Group(group)) = text {
         return Ok(group);
     }
     check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
-    let groups = groups_named(&operator.ports, name, deadline).await?;
+    let mut groups = groups_of(&operator.ports, name, &text, deadline).await?;
+    if groups.is_empty() {
+        groups.extend(text.group().cloned());
+    }
     unique(name, "group", groups, |group| Subject::Group(group.clone()))
 }
 
-async fn groups_named(
+/// The groups that have a text as their name or id.
+async fn groups_of(
     ports: &Ports,
     name: &str,
+    text: &Text,
     deadline: Deadline,
 ) -> Result<Vec<OktaGroupId>, Failure> {
-    let groups = ports.okta.groups_named(name, deadline).await?;
+    let by_id = async {
+        match text.group() {
+            Some(id) => ports.okta.group(id, deadline).await,
+            None => Ok(None),
+        }
+    };
+    let (named, by_id) = try_join(ports.okta.groups_named(name, deadline), by_id).await?;
     let is_named = |group: &Group| group.name().eq_ignore_ascii_case(name);
-    let named = groups.into_iter().filter(is_named);
-    Ok(named.map(|group| group.id).collect())
+    let found = named.into_iter().filter(is_named).chain(by_id);
+    Ok(found.map(|group| group.id).collect())
 }
 
-/// An id says by itself what it is; it is taken also when Okta does not know it (any more).
-pub fn by_id(name: &str) -> Option<Subject> {
-    if let Ok(subject) = name.parse() {
-        return Some(subject);
-    }
-    match name.get(..3) {
-        Some("00u") if name.len() >= 10 => OktaUserId::parse(name).ok().map(Subject::User),
-        Some("00g") if name.len() >= 10 => OktaGroupId::parse(name).ok().map(Subject::Group),
-        _ => None,
+/// How a login answers to a name.
+#[derive(PartialEq, Eq)]
+enum Fit {
+    Whole,
+    /// The part before the `@`.
+    Short,
+}
+
+impl Fit {
+    /// Okta finds users by other words, too, such as `me` for the token's owner.
+    fn of(login: &str, name: &str) -> Option<Self> {
+        let (login, name) = (login.to_lowercase(), name.to_lowercase());
+        let short = login.split_once('@').map(|(short, _)| short);
+        match name == login {
+            true => Some(Self::Whole),
+            false => (short == Some(&*name)).then_some(Self::Short),
+        }
     }
 }
 
 /// The users and the groups of a name.
-async fn find(ports: &Ports, name: &str) -> Result<(Vec<OktaUserId>, Vec<OktaGroupId>)> {
+async fn find(
+    ports: &Ports,
+    name: &str,
+    text: &Text,
+) -> Result<(Vec<OktaUserId>, Vec<OktaGroupId>)> {
     check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
-    let (login, groups, links) = join3(
+    let (answer, groups, links) = join3(
+        // The same request finds a user by id.
         ports.okta.user_by_login(name, deadline),
-        groups_named(ports, name, deadline),
+        groups_of(ports, name, text, deadline),
         ports.store.all_user_links(),
     )
     .await;
-    let (groups, links) = (groups?, links?);
-    let (login, refused) = match login.map_err(Failure::from) {
+    let (mut groups, links) = (groups?, links?);
+    let (user, refused) = match answer.map_err(Failure::from) {
         Ok(user) => (user, None),
         Err(refused) if is_about_the_name(&refused) => (None, Some(refused)),
         Err(failure) => return Err(failure.into()),
     };
+    let fit = user.as_ref().and_then(|user| Fit::of(user.login(), name));
+    let user = user.filter(|user| fit.is_some() || text.user() == Some(&user.id));
     let linked = links
         .into_iter()
         .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
         .map(|(user, _)| user);
-    let mut users: Vec<OktaUserId> = login
-        .map(|user| user.id)
-        .into_iter()
-        .chain(linked)
-        .collect();
-    if users.is_empty() && groups.is_empty() {
-        // The last resort reads every assignment: the app username of a user without a link.
-        let assigned = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
+    let user = user.map(|user| user.id);
+    let mut users: Vec<OktaUserId> = user.into_iter().chain(linked).collect();
+    // Only a whole login is unique by itself. Any other name may also be the app username of a user without a link.
+    if fit != Some(Fit::Whole) {
+        let app_users = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
         let is_named = |user: &AppUser| {
             user.username()
                 .is_some_and(|username| username.eq_ignore_ascii_case(name))
         };
-        users.extend(
-            assigned
-                .items
-                .into_iter()
-                .filter(is_named)
-                .map(|user| user.id),
-        );
+        let named = app_users.items.into_iter().filter(is_named);
+        let (assigned, ended): (Vec<_>, Vec<_>) = named.partition(AppUser::is_assigned);
+        users.extend(assigned.into_iter().map(|user| user.id));
+        // The name of an assignment that ended may be somebody else's by now.
+        if users.is_empty() && groups.is_empty() {
+            users.extend(ended.into_iter().map(|user| user.id));
+        }
     }
-    match refused {
-        Some(refused) if users.is_empty() && groups.is_empty() => Err(refused.into()),
-        _ => Ok((users, groups)),
+    if users.is_empty() && groups.is_empty() {
+        if let Some(refused) = refused {
+            return Err(refused.into());
+        }
+        users.extend(text.user().cloned());
+        groups.extend(text.group().cloned());
     }
+    Ok((users, groups))
 }
 
 /// Whether Okta did not accept a text as a login. It can still be a name of another kind, such as a group's. Any other failure leaves open whether a name is unique.
@@ -135,7 +212,7 @@ fn is_about_the_name(failure: &Failure) -> bool {
     )
 }
 
-/// The only one that was found. `subject` says what the others are.
+/// The only one that was found. `subject` says what they are.
 fn unique<T: Ord>(
     name: &str,
     kind: &str,
@@ -144,17 +221,12 @@ fn unique<T: Ord>(
 ) -> Result<T> {
     found.sort();
     found.dedup();
-    let ids: Vec<String> = found
-        .iter()
-        .map(|found| match subject(found) {
-            Subject::User(id) => format!("user {id}"),
-            Subject::Group(id) => format!("group {id}"),
-        })
-        .collect();
+    // In this form an id is taken as one, even if it is also a name.
+    let ids: Vec<String> = found.iter().map(|it| subject(it).to_string()).collect();
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(Usage(format!(
-            "\"{name}\" is not unique: {}; name the one you mean by its id",
+            "\"{name}\" is not unique: {}; name the one you mean by its id, as written here",
             ids.join(", ")
         ))
         .into()),

@@ -1,5 +1,6 @@
 //! `plan`, `reconcile`, `catch-up`, `import`: the scheduled tasks by hand.
 
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, Subject};
 use okta_anypoint::ledger::{Filter, Status};
-use okta_anypoint::provision::Changes;
+use okta_anypoint::provision::{Changes, dry_runs};
 use okta_anypoint::queue::{Queue, SqsQueue};
 use okta_anypoint::schedule::{Mode, Progress, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::{Reader, ScheduleSettings, queue_url};
@@ -49,7 +50,7 @@ pub struct PlanArgs {
 /// Compare both sides whole and bring Anypoint in sync.
 ///
 /// On a terminal it shows the plan first, and changes nothing before you say yes; any other answer exits 1. In a pipe
-/// or from cron it does not ask. RECONCILE_MODE=report is for the scheduled reconcile: this command changes Anypoint
+/// or from cron it does not ask. It also looks at every user and group that dry runs (CHANGES=report) only planned. RECONCILE_MODE=report is for the scheduled reconcile: this command changes Anypoint
 /// all the same, but not under CHANGES=report. Stops before any change at MAX_DEACTIVATIONS, or if a source cannot be
 /// read whole.
 #[derive(Debug, clap::Args)]
@@ -137,13 +138,16 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Exit> 
         }
         let planned = once(&run, Task::Reconcile, Some(Mode::Report), console).await?;
         show(&planned, console)?;
-        if planned.differences.is_empty() || planned.outcome == RunOutcome::Stopped {
+        let question = question(
+            planned.differences.len(),
+            planned_only(&run, &planned).await?,
+        );
+        let Some(question) = question.filter(|_| planned.outcome != RunOutcome::Stopped) else {
             emit(&planned, &[], console)?;
             show_end(&planned, console)?;
             return Ok(verdict(&planned));
-        }
-        let subjects = users_and_groups(planned.differences.len());
-        if !confirmed(&format!("Change {subjects}?"))? {
+        };
+        if !confirmed(&question)? {
             emit(&planned, &[], console)?;
             note("nothing was changed");
             return Ok(Exit::Problem);
@@ -152,6 +156,45 @@ pub async fn reconcile(args: &ReconcileArgs, console: &Console) -> Result<Exit> 
         run.operator.refuse_while_paused().await?;
     }
     finish(&run, Task::Reconcile, Some(Mode::Apply), console).await
+}
+
+/// How many users and groups of dry runs a reconcile looks at besides those of its plan.
+async fn planned_only(run: &Run, planned: &Summary) -> Result<usize> {
+    let ports = &run.operator.ports;
+    if dry_runs(&*ports.documents).await?.is_none() {
+        return Ok(0);
+    }
+    let differing = planned.differences.iter();
+    let differing: HashSet<&Subject> = differing.filter_map(|it| it.subject.as_ref()).collect();
+    let filter = Filter::with_status(Status::Done);
+    let records = ports.ledger.records(&filter).await?;
+    let subjects: HashSet<Subject> = records
+        .iter()
+        .filter(|record| record.is_dry_run())
+        .filter_map(|record| record.subject.parse().ok())
+        .filter(|subject| !differing.contains(subject))
+        .collect();
+    Ok(subjects.len())
+}
+
+/// What to ask before a reconcile; `None` if it would do nothing.
+fn question(differing: usize, planned_only: usize) -> Option<String> {
+    const LOOK: &str = "look at each, and change what is not in sync";
+    match (differing, planned_only) {
+        (0, 0) => None,
+        (_, 0) => Some(format!("Change {}?", users_and_groups(differing))),
+        (0, _) => {
+            let whose = users_and_groups(planned_only);
+            Some(format!("Take up the dry runs of {whose}: {LOOK}?"))
+        }
+        _ => {
+            let change = users_and_groups(differing);
+            let whose = counted(planned_only, "other", "others");
+            Some(format!(
+                "Change {change}, and take up the dry runs of {whose}: {LOOK}?"
+            ))
+        }
+    }
 }
 
 pub async fn catch_up(args: &CatchUpArgs, console: &Console) -> Result<Exit> {

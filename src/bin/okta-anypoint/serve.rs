@@ -4,23 +4,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use okta_anypoint::aws;
 use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
 use okta_anypoint::settings::{
     self, EngineSettings, HookSettings, Needs, ScheduleSettings, is_loopback,
 };
 use okta_anypoint::telemetry::start_logging;
-use okta_anypoint::wiring;
 use serde_json::json;
 use url::Url;
 
 use crate::console::{Console, Exit, Tone, Usage};
 use crate::stop::told_to_stop;
-use crate::table::UsualFile;
+use crate::table::{UsualFile, reader};
 use crate::time::duration;
-
-/// The time for reading secrets from Secrets Manager.
-const SECRETS_TIME: Duration = Duration::from_secs(10);
 
 /// Run receiver, queue, worker and schedules on one embedded database file.
 ///
@@ -109,7 +104,7 @@ pub async fn run(args: Args, console: &Console) -> anyhow::Result<Exit> {
 }
 
 async fn settings() -> anyhow::Result<(Settings, BTreeMap<String, String>)> {
-    let mut reader = wiring::reader(aws::load, Needs::BOTH, SECRETS_TIME).await?;
+    let mut reader = reader(Needs::BOTH).await?;
     let deciding = settings::deciding(&reader);
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
@@ -161,7 +156,7 @@ fn announce(
         console.say_indented(9, console.paint(Tone::Bad, text))?;
     }
     console.emit(&json!({
-        "data": options.data,
+        "data": options.data.display().to_string(),
         "listens": listens,
         "register": register,
         "reachable_for_okta": reachable,

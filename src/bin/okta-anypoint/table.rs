@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use okta_anypoint::aws::{self, Limits};
 use okta_anypoint::clock::{Clock, SystemClock};
+use okta_anypoint::failure::{Cause, Failure};
 use okta_anypoint::provision::Changes;
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use okta_anypoint::serve::{self, shell_word};
@@ -119,7 +120,17 @@ impl Args {
 
 /// The settings of this process, with the secrets that it needs of those that are named.
 pub async fn reader(needs: Needs) -> Result<Reader<'static>> {
-    Ok(wiring::reader(aws::load, needs, AWS_TIME).await?)
+    // A secret whose content is of no use is a wrong setting. One that cannot be read now is not.
+    let in_words = |failure: Failure| match failure.cause {
+        Cause::BadSettings => Usage(failure.to_string()).into(),
+        _ => anyhow!(failure),
+    };
+    try_reader(needs).await.map_err(in_words)
+}
+
+/// The same, with the failure of a secret as it is.
+pub async fn try_reader(needs: Needs) -> Result<Reader<'static>, Failure> {
+    wiring::reader(aws::load, needs, AWS_TIME).await
 }
 
 pub fn clock() -> Arc<dyn Clock> {
@@ -176,22 +187,27 @@ pub struct UsualFile {
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct FileArgs {
-    /// The database file of `serve`.
+    /// The database file of `serve`. It has to be named.
+    // Not for clap to demand: the variable may be in the file of --env-file, which is read after the command line.
     #[arg(long, value_name = "FILE", env = "DATA_FILE")]
-    data: PathBuf,
+    data: Option<PathBuf>,
 }
 
 impl FileArgs {
     pub fn option(&self) -> String {
-        file_option(&self.data)
+        self.data.as_deref().map(file_option).unwrap_or_default()
     }
 
     /// The table and the queue in the file.
     pub async fn open(&self, access: Access) -> Result<(Table, SqliteQueue)> {
+        let Some(file) = &self.data else {
+            let text = "no database file is named; name the file of `serve` with --data FILE, or in DATA_FILE";
+            return Err(Usage(text.to_owned()).into());
+        };
         let mut reader = Reader::from_env();
         let retention = Retention::read(&mut reader);
         let retention = reader.finish(retention)?;
-        let database = open_file(&self.data, access)?;
+        let database = open_file(file, access)?;
         let queue = serve::queue(&database, &clock());
         Ok((sqlite(&database, retention), queue))
     }

@@ -59,6 +59,13 @@ fn the_address_of_the_admin_console_is_refused_with_the_right_one() {
             "https://acme-admin.okta-emea.com",
             Some("https://acme.okta-emea.com"),
         ),
+        (
+            "https://acme-admin.okta.com/admin/dashboard",
+            Some("https://acme.okta.com"),
+        ),
+        ("acme-admin.okta.com", Some("https://acme.okta.com")),
+        ("ACME-admin.okta.com:443/", Some("https://acme.okta.com")),
+        ("http://acme-admin.okta.com", Some("https://acme.okta.com")),
         ("https://acme.okta.com", None),
         ("https://acme-admins.okta.com", None),
         ("https://login-admin.acme.example", None),

@@ -19,6 +19,7 @@ mod pausing;
 mod push;
 mod readme;
 mod schedule;
+mod secrets;
 mod simulate;
 mod terminal;
 mod usage;

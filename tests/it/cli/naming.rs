@@ -1,8 +1,9 @@
 //! How people name users and groups.
 
 use okta_anypoint::simulator::traffic::Fault;
+use serde_json::json;
 
-use super::Desk;
+use super::{APP, Desk};
 
 #[tokio::test]
 async fn a_name_that_is_no_valid_login_can_name_a_group() {
@@ -124,4 +125,131 @@ async fn a_name_must_be_unique() {
     }
     // The command needs a user, so the group does not count.
     desk.on_file(&["unlink", "ops"]).await.expect(0);
+}
+
+/// Okta also finds a user by the part of the login before the `@`, and the token's owner by `me`.
+#[tokio::test]
+async fn what_okta_finds_by_a_name_is_not_yet_the_only_one() {
+    let desk = Desk::new().await;
+    let grace = desk.assigned("grace", "grace_hopper");
+    let other = desk.assigned("other", "Grace");
+    for command in [
+        &["explain", "grace"][..],
+        &["push", "grace"],
+        &["link", "grace", "grace_hopper"],
+        &["reset-email", "GRACE"],
+    ] {
+        let ran = desk.on_file(command).await.expect(2);
+        ran.says("not unique").says(&grace).says(&other);
+    }
+    assert!(!desk.wrote());
+    // The whole login is unique, and nobody's assignment is read for it.
+    desk.forget_traffic();
+    let named = subject(&desk, "Grace@acme.example").await;
+    assert_eq!(named, format!("user#{grace}"));
+    let log = desk.okta.traffic().log();
+    let is_list = |path: &str| path.split('?').next().unwrap().ends_with("/users");
+    assert!(!log.iter().any(|call| is_list(&call.path)), "{log:?}");
+
+    let user = desk.user("ops");
+    assert_eq!(subject(&desk, "ops").await, format!("user#{user}"));
+    desk.on_file(&["explain", "me"])
+        .await
+        .expect(2)
+        .says("Okta knows no user or group");
+    let me = desk.assigned("my", "me");
+    assert_eq!(subject(&desk, "me").await, format!("user#{me}"));
+}
+
+#[tokio::test]
+async fn a_group_and_a_link_are_not_yet_the_only_ones_either() {
+    let desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin_example");
+    let group = desk.pushed_group("Ada", &lin);
+    let ada = desk.assigned("lovelace", "ada");
+    let ran = desk.on_file(&["explain", "ada"]).await.expect(2);
+    ran.says(&group).says(&ada);
+
+    // Okta gave the username of a link to somebody else.
+    desk.on_file(&["push", &lin]).await.expect(0);
+    assert_eq!(subject(&desk, "lin_example").await, format!("user#{lin}"));
+    let mut okta = desk.okta.world();
+    okta.set_app_username(APP, &lin, "lin_former").unwrap();
+    drop(okta);
+    let kim = desk.assigned("kim", "lin_example");
+    let ran = desk.on_file(&["explain", "lin_example"]).await.expect(2);
+    ran.says(&lin).says(&kim);
+
+    // An assignment that ended keeps its name, until somebody else has it.
+    desk.okta.world().delete_group(&group).unwrap();
+    let path = format!("/api/v1/apps/{APP}/users");
+    let ended = Fault::changed(&path, Some(&ada), "/status", json!("INACTIVE"));
+    desk.okta.traffic().inject(ended);
+    assert_eq!(subject(&desk, "ada").await, format!("user#{ada}"));
+    let next = desk.assigned("byron", "ada");
+    assert_eq!(subject(&desk, "ada").await, format!("user#{next}"));
+}
+
+#[tokio::test]
+async fn a_short_id_is_looked_up_as_a_name_too() {
+    let desk = Desk::new().await;
+    let group = |id: &str, name: &str| {
+        let profile = serde_json::from_value(json!({"name": name})).unwrap();
+        let mut okta = desk.okta.world();
+        okta.create_group_from(Some(id), profile).unwrap();
+    };
+    group("00gdevs", "Developers");
+    group("00gA12345678", "00gardeners-emea");
+    group("00gB12345678", "00gnomes");
+    for (name, id) in [
+        ("00gdevs", "00gdevs"),
+        ("00gardeners-emea", "00gA12345678"),
+        ("00gnomes", "00gB12345678"),
+        ("00gardeners", "00gardeners"),
+    ] {
+        assert_eq!(subject(&desk, name).await, format!("group#{id}"), "{name}");
+    }
+    let user = desk.assigned("00ubert", "bert_example");
+    assert_eq!(subject(&desk, "00ubert").await, format!("user#{user}"));
+    desk.on_file(&["unlink-group", "00gnomes"])
+        .await
+        .says("00gB12345678");
+
+    // An id that Okta does not know (any more) is one all the same.
+    for (id, said) in [
+        ("00ugone", "Okta has no such user"),
+        ("00ggone", "Okta has no such group"),
+    ] {
+        desk.on_file(&["push", id]).await.expect(1).says(said);
+    }
+    desk.on_file(&["unlink-group", "00gdevils"])
+        .await
+        .says("00gdevils");
+    desk.on_file(&["unlink-group", "00gdevils-emea"])
+        .await
+        .expect(2)
+        .says("Okta knows no group");
+
+    // Of an id that is also a name, the message shows the form that is always an id.
+    group("00gC12345678", "00gdevs");
+    let ran = desk.on_file(&["explain", "00gdevs"]).await.expect(2);
+    ran.says("group#00gC12345678, group#00gdevs");
+    assert_eq!(subject(&desk, "group#00gdevs").await, "group#00gdevs");
+
+    // The table alone answers for an id.
+    desk.forget_traffic();
+    desk.on_file(&["history", "00gnomes"]).await.expect(0);
+    desk.on_file(&["events", "--subject", "00ugone"])
+        .await
+        .expect(0);
+    assert_eq!(desk.okta.traffic().log().len(), 0);
+}
+
+/// The subject that a name stands for.
+async fn subject(desk: &Desk, name: &str) -> String {
+    let explained = desk.on_file(&["explain", name, "--json"]).await;
+    explained.json()["subject"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }

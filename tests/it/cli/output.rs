@@ -67,6 +67,14 @@ async fn settings_come_from_a_named_file_only() {
 
     let ran = run(&nothing, &["plan", "--env-file", path]).await.expect(0);
     assert!(!ran.err.contains("warning"), "{}", ran.err);
+    // The file may also name the database file of commands that work on nothing else.
+    for command in ["pause", "status", "resume"] {
+        run(&nothing, &[command, "--env-file", path])
+            .await
+            .expect(0);
+        let ran = run(&nothing, &[command]).await.expect(2);
+        ran.says("--data").says("DATA_FILE");
+    }
     // A file that only lies in the folder is ignored.
     let beside = desk.data.with_file_name(".env");
     std::fs::copy(&file, beside).unwrap();

@@ -241,6 +241,54 @@ async fn the_question_comes_before_the_closing_line() {
     assert!(seen.contains("this is a report"), "{seen}");
 }
 
+/// A plan does not show everything that a look may find, such as a phone number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reconcile_asks_before_it_takes_up_dry_runs() {
+    let mut desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin_example");
+    desk.on_file(&["push", &lin]).await.expect(0);
+    let phone = [("primaryPhone", "+41 44 000 00 00".into())];
+    desk.okta.world().update_profile(&lin, &phone).unwrap();
+    desk.environment
+        .insert("CHANGES".to_owned(), "report".to_owned());
+    desk.on_file(&["push", &lin]).await.expect(0);
+    desk.environment.remove("CHANGES");
+    desk.wrote();
+
+    for (keys, code, still_planned) in [("n\n", 1, true), ("y\n", 0, false)] {
+        let mut terminal = Terminal::start(&desk, "reconcile");
+        terminal.asked();
+        let question = "Take up the dry runs of 1 user or group: look at each, and change what is not in sync? [y/N]";
+        assert!(terminal.seen.contains(question), "{}", terminal.seen);
+        assert!(!desk.wrote(), "it did not wait");
+        terminal.types(keys);
+        let (ended, seen) = terminal.ended();
+        assert_eq!(ended, code, "{seen}");
+        assert_eq!(desk.wrote(), !still_planned, "{seen}");
+        let doctor = desk.on_file(&["doctor"]).await;
+        let said = doctor.out.contains("planned only");
+        assert_eq!(said, still_planned, "{}", doctor.out);
+    }
+    let (code, seen) = Terminal::start(&desk, "reconcile").ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(!seen.contains("[y/N]") && !desk.wrote(), "{seen}");
+
+    // With differences, the question names both.
+    desk.environment
+        .insert("CHANGES".to_owned(), "report".to_owned());
+    desk.on_file(&["push", &lin]).await.expect(0);
+    desk.environment.remove("CHANGES");
+    desk.assigned("kim", "kim_example");
+    let mut terminal = Terminal::start(&desk, "reconcile");
+    terminal.asked();
+    let question = "Change 1 user or group, and take up the dry runs of 1 other: look at each";
+    assert!(terminal.seen.contains(question), "{}", terminal.seen);
+    terminal.types("y\n");
+    let (code, seen) = terminal.ended();
+    assert_eq!(code, 0, "{seen}");
+    assert!(desk.has_account("kim_example"));
+}
+
 fn without_colour(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let mut plain = parts.next().unwrap_or_default().to_owned();

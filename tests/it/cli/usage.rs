@@ -1,6 +1,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 use super::{Desk, run};
 
@@ -87,6 +89,74 @@ async fn a_variable_that_is_not_utf_8_is_named() {
     assert!(said.contains("broken UTF-8"), "{said}");
 }
 
+#[tokio::test]
+async fn a_path_that_is_not_utf_8_is_a_path() {
+    let desk = Desk::new().await;
+    let beside = |name: &[u8]| desk.data.with_file_name(OsStr::from_bytes(name));
+    let (data, copy) = (beside(b"d\xfcta.db"), beside(b"c\xfcpy.db"));
+    std::fs::copy(&desk.data, &data).unwrap();
+    for command in ["backup", "restore"] {
+        let mut ran = Command::new(super::PROGRAM);
+        ran.args([command, "--json", "--data"])
+            .arg(&data)
+            .arg(&copy);
+        let ran = ran.env_clear().output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert_eq!(ran.status.code(), Some(0), "{command}: {said}");
+        let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
+        assert!(
+            said["copy"].as_str().unwrap().ends_with("c\u{fffd}py.db"),
+            "{said}"
+        );
+        assert!(
+            said["data"].as_str().unwrap().ends_with("d\u{fffd}ta.db"),
+            "{said}"
+        );
+    }
+}
+
+/// The reader of standard error may end before the command does.
+#[tokio::test]
+async fn a_closed_standard_error_changes_no_exit_code() {
+    let desk = Desk::new().await;
+    let data = desk.data.to_str().unwrap();
+    for arguments in [
+        &["replay", "nope", "--data", data, "--json"][..],
+        &["status", "--json"],
+        &["explain", "somebody", "--json"],
+        &["no\u{1b}such", "--json"],
+        &["explain", "--json"],
+        &[
+            "serve",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--status",
+            "127.0.0.1:0",
+        ],
+    ] {
+        let ran = |stderr: Stdio| {
+            let mut command = Command::new(super::PROGRAM);
+            command.args(arguments).env_clear();
+            if arguments[0] == "replay" {
+                command.envs(&desk.environment);
+            }
+            let output = command.stderr(stderr).stdin(Stdio::null()).output();
+            let output = output.unwrap();
+            (
+                output.status.code(),
+                String::from_utf8(output.stdout).unwrap(),
+            )
+        };
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let (code, out) = ran(closed.into());
+        assert_eq!((code, out.clone()), ran(Stdio::null()));
+        let said: Value = serde_json::from_str(&out).unwrap();
+        assert!(said["error"].is_string(), "{arguments:?}: {said}");
+    }
+}
+
 /// An empty setting counts as unset, too.
 #[tokio::test]
 async fn an_empty_variable_counts_as_unset() {
@@ -107,7 +177,8 @@ async fn an_empty_variable_counts_as_unset() {
         desk.run_with(&set, &["status"])
             .await
             .expect(2)
-            .says("--data <FILE>");
+            .says("--data FILE")
+            .says("DATA_FILE");
     }
     let data = desk.data.to_str().unwrap();
     let set = [("DATA_FILE", data)];

@@ -249,6 +249,28 @@ async fn the_program_names_all_missing_settings_and_ends() {
     }
 }
 
+/// `FATAL` is a level that Lambda offers.
+#[tokio::test]
+async fn no_log_level_hides_why_a_program_stops() {
+    for (variable, level) in [
+        ("AWS_LAMBDA_LOG_LEVEL", "FATAL"),
+        ("AWS_LAMBDA_LOG_LEVEL", "off"),
+        ("RUST_LOG", "off"),
+        ("RUST_LOG", "okta_anypoint::worker=debug"),
+    ] {
+        for function in [Function::Hook, Function::Provision, Function::Schedule] {
+            // An empty value counts as unset.
+            let env = [("AWS_LAMBDA_LOG_LEVEL", ""), (variable, level)];
+            let lambda = Lambda::start(function, &env).await;
+            let failed = lambda.ready(Duration::from_secs(20)).await.unwrap_err();
+            assert!(matches!(failed, Failed::Exited(_)), "{failed:?}");
+            let output = lambda.output();
+            let said = output.contains("ERROR") && output.contains("OKTA_APP_ID is missing");
+            assert!(said, "{variable}={level}: {output}");
+        }
+    }
+}
+
 /// The functions log no request and no answer, even if `RUST_LOG` names their crates and modules exactly. A secret read
 /// from Secrets Manager shows nowhere.
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! One process per file, its settings, and how it stops.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
-use std::process::Stdio;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::file::ended;
-use super::{Remotes, SECRET, eventually};
+use super::{Remotes, SECRET, Serve, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_file_is_refused() {
@@ -42,6 +44,24 @@ async fn a_second_process_on_the_file_is_refused() {
     serve.kill();
     let again = remotes.serve_deliveries_only();
     assert_eq!(again.get(&remotes, "/ready").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_path_of_the_file_need_not_be_utf_8() {
+    let remotes = Remotes::start().await;
+    let settings = remotes.command(&[]);
+    let mut command = Command::new(settings.get_program());
+    command.env_clear();
+    for (name, value) in settings.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let name = OsStr::from_bytes(b"d\xfcta.db");
+    command
+        .args(["--json", "serve", "--listen", "127.0.0.1:0"])
+        .args(["--status", "127.0.0.1:0", "--data"])
+        .arg(remotes.data().with_file_name(name));
+    let serve = Serve::start(command, remotes.folder.path());
+    assert_eq!(serve.get(&remotes, "/ready").await.0, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

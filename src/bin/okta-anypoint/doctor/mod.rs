@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::console::{Console, Exit, Tone};
-use crate::table::{Args as TableArgs, clock, reader};
+use crate::table::{Args as TableArgs, clock, try_reader};
 
 /// A side that does not answer within this is out of reach.
 const TIME: Duration = Duration::from_secs(15);
@@ -171,10 +171,9 @@ impl Section {
 
 pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let mut settings = Section::new("settings");
-    let mut reader = match reader(Needs::BOTH).await {
+    let mut reader = match try_reader(Needs::BOTH).await {
         Ok(reader) => reader,
-        Err(error) => {
-            let failure = error.downcast::<Failure>()?;
+        Err(failure) => {
             settings.failure("secrets", &failure);
             Reader::from_env()
         }
