@@ -47,8 +47,8 @@ async fn a_failure_is_found_explained_and_replayed() {
     // `serve` had turned its message into a dead letter.
     let file = rusqlite::Connection::open(&desk.data).unwrap();
     let sql = "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms, dead) \
-               VALUES (?1, 'user#x', '{}', 0, 0, 1), ('another', 'user#x', '{}', 0, 0, 1)";
-    file.execute(sql, [uuid]).unwrap();
+               VALUES (?1, ?2, '{}', 0, 0, 1), ('another', ?2, '{}', 0, 0, 1)";
+    file.execute(sql, [uuid, &format!("user#{user}")]).unwrap();
     let dead_letters = || -> u32 {
         let sql = "SELECT COUNT(*) FROM messages WHERE dead = 1";
         file.query_row(sql, [], |row| row.get(0)).unwrap()
