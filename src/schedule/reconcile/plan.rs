@@ -137,6 +137,14 @@ impl World<'_> {
         if planned.takes_away() && self.people_extent() == Extent::Incomplete {
             return;
         }
+        let steps = planned.steps();
+        // The group's own look handles memberships, many people at a time, and its plan counts who leaves.
+        let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
+        let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
+        // People who lost the assignment leave the team in their own look.
+        if planned.retire.is_none() && steps.iter().all(is_membership) {
+            return;
+        }
         let can_lose =
             |account: &AccountId| self.owners.contains_key(account) && !self.is_disabled(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
@@ -148,14 +156,6 @@ impl World<'_> {
                 .is_some_and(|account| can_lose(&account.id));
         if is_retired || leaves {
             plan.losing.insert(user.clone());
-        }
-        let steps = planned.steps();
-        // The group's own look handles memberships, many people at a time.
-        let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
-        let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
-        // People who lost the assignment leave the team in their own look.
-        if planned.retire.is_none() && steps.iter().all(is_membership) {
-            return;
         }
         let subject = Subject::User(user.clone());
         plan.users.push(PlannedSubject::new(
