@@ -18,14 +18,23 @@ pub(super) struct Plan {
     pub(super) users: Vec<PlannedSubject>,
     pub(super) groups: Vec<PlannedSubject>,
     pub(super) problems: Vec<Problem>,
-    /// Linked users who would lose their account or a membership.
-    pub(super) losing: BTreeSet<OktaUserId>,
+    /// People who would lose their account or a membership.
+    pub(super) losing: BTreeSet<Losing>,
     /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
     /// Users and groups that are excluded.
     pub(super) excluded: Vec<Subject>,
     /// How many links `TEAM_REMOVAL=keep` removes.
     pub(super) unlinked: usize,
+}
+
+/// Somebody who counts for `MAX_DEACTIVATIONS`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Losing {
+    /// A linked user.
+    Linked(OktaUserId),
+    /// An account without a link, in a team that would be deleted.
+    Unlinked(AccountId),
 }
 
 /// A subject that differs, and what Okta did not show of it. The reconcile is the first look for those findings.
@@ -155,7 +164,7 @@ impl World<'_> {
                 .linked(user)
                 .is_some_and(|account| can_lose(&account.id));
         if is_retired || leaves {
-            plan.losing.insert(user.clone());
+            plan.losing.insert(Losing::Linked(user.clone()));
         }
         let subject = Subject::User(user.clone());
         plan.users.push(PlannedSubject::new(

@@ -199,3 +199,58 @@ async fn an_entry_without_an_id_stops_no_reconcile(#[case] of_team: bool) {
     assert!(stage.is_enabled("eve"));
     assert_eq!(stage.members("Devs"), ["ann", "ben", "cat", "dan"]);
 }
+
+/// Only one of the four in the team is linked. A deleted team is lost for all of them.
+#[rstest]
+#[case::deleted(
+    TeamRemoval::Delete,
+    DeactivationLimit::Count(3),
+    Some("1 of 1 linked users and 3 people without a link")
+)]
+#[case::deleted_by_share(
+    TeamRemoval::Delete,
+    DeactivationLimit::Percent(100.0),
+    Some("1 of 1 linked users and 3 people without a link")
+)]
+#[case::deleted_as_allowed(TeamRemoval::Delete, DeactivationLimit::Count(4), None)]
+#[case::emptied(TeamRemoval::Empty, DeactivationLimit::Count(1), None)]
+#[tokio::test]
+async fn people_without_a_link_count_when_their_team_is_deleted(
+    #[case] team_removal: TeamRemoval,
+    #[case] limit: DeactivationLimit,
+    #[case] stopped: Option<&str>,
+) {
+    let mut stage = Stage::new().await;
+    stage.policy.team_removal = team_removal;
+    let ann = stage.assigned("ann");
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team_id("Devs");
+    for name in ["ben", "cat", "dan"] {
+        let account = stage.native(name);
+        let mut anypoint = stage.anypoint.world();
+        anypoint.add_member(&team, &account, "member").unwrap();
+    }
+    // Nobody can use a disabled account.
+    let disabled = stage.native("eve");
+    {
+        let mut anypoint = stage.anypoint.world();
+        anypoint.add_member(&team, &disabled, "member").unwrap();
+        anypoint.disable(&disabled).unwrap();
+    }
+    stage.okta.world().unassign_group(APP, &devs).unwrap();
+    stage.settings.limit = limit;
+    let end = stage.try_run(Task::Reconcile, None).await;
+    match stopped {
+        Some(who) => {
+            let text = end.unwrap_err().to_string();
+            assert!(text.contains(who), "{text}");
+            assert!(text.contains("MAX_DEACTIVATIONS=4"), "{text}");
+            assert_eq!(stage.members("Devs").len(), 5);
+        }
+        None => {
+            let lost = usize::from(team_removal == TeamRemoval::Delete) * 3 + 1;
+            assert_eq!(end.unwrap().count("deactivations"), lost);
+        }
+    }
+}
