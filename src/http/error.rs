@@ -229,6 +229,12 @@ impl CallError {
         self.is_unreadable() || self.is_about_this_call()
     }
 
+    /// Whether a failed read may be about this one object. The service answers, but not with this object.
+    pub(crate) fn may_be_about_one(&self) -> bool {
+        let is_denied = self.is_refusal() && !self.is_about_credentials();
+        self.is_about_the_object() || is_denied || self.is_server_fault()
+    }
+
     /// Whether the answer is not what the API describes.
     pub fn is_unreadable(&self) -> bool {
         matches!(self.kind, CallErrorKind::Unreadable(_))

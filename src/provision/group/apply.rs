@@ -114,12 +114,18 @@ impl Run<'_> {
             return Ok(End::LookAgain);
         }
         for user in &plan.later {
-            let next = FollowUp::Subject(Subject::User(user.clone()));
-            self.progress.follow(next);
+            let user = Subject::User(user.clone());
+            // They do not wait for the person because of whom this run fails, and the next may, too.
+            self.progress.follow(match plan.refused {
+                Some(_) => FollowUp::Once(user),
+                None => FollowUp::Subject(user),
+            });
         }
         self.verify(group, &view, &plan, began_ms).await?;
         if later > 0 {
-            if self.look.deadline.remaining() > began.elapsed() * 2 {
+            // A next look asks first whom this one asked first. It goes on only if some of them left.
+            let goes_on = !plan.leavers.is_empty();
+            if goes_on && self.look.deadline.remaining() > began.elapsed() * 2 {
                 return Ok(End::More);
             }
             let who = counted(later, "more person leaves", "more people leave");
@@ -154,7 +160,8 @@ impl Run<'_> {
         Ok(Some(plan))
     }
 
-    /// Checks up to [`MAX_LEAVERS`] leavers by their own answers, before the run removes them. Returns how many are left.
+    /// Checks up to [`MAX_LEAVERS`] leavers by their own answers, before the run removes them. One whose own answers
+    /// cannot be used stays in the team. Returns how many are left.
     async fn ask_leavers(
         &mut self,
         group: &OktaGroupId,
@@ -169,14 +176,16 @@ impl Run<'_> {
             let lost = wanted.unassigned.iter().map(|(_, user)| user);
             let in_team = lost.filter(|user| plan.later.contains(user));
             let asked: Vec<OktaUserId> = in_team.take(MAX_LEAVERS).cloned().collect();
+            // Their own looks come next. So one who cannot be read stays in the team anyway.
             self.look.ask_leavers(group, &asked, &wanted.listed).await?;
         }
         let now = plan.leavers.len().min(MAX_LEAVERS);
         let later = plan.leavers.split_off(now);
         let now: Vec<OktaUserId> = plan.leavers.iter().map(|(_, user)| user.clone()).collect();
-        self.look.ask_leavers(group, &now, &wanted.listed).await?;
+        let unclear = self.look.ask_leavers(group, &now, &wanted.listed).await?;
         plan.remove
             .retain(|account| later.iter().all(|(other, _)| other != account));
+        plan.keep(&unclear);
         Ok(later.len())
     }
 

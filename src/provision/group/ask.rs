@@ -4,12 +4,23 @@ use std::collections::HashSet;
 
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
+use crate::http::CallError;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::provisioner::{Look, few_at_once};
 
+/// What a leaver's own answer says of a list that lacks them.
+enum Answer {
+    Agrees,
+    /// Both cannot be true, and why.
+    Contradicts(String),
+    /// The user's groups lack the built-in group that every user is in.
+    Incomplete,
+}
+
 impl Look<'_> {
-    /// Checks `leavers`, whom a list lacks, by their own answers.
+    /// Checks `leavers`, whom a list lacks, by their own answers. Returns those whose own answers cannot be used, each
+    /// with what is wrong.
     ///
     /// # Errors
     /// Retryable, when a person's own answers contradict the list. Nothing follows from such a list.
@@ -18,49 +29,63 @@ impl Look<'_> {
         group: &OktaGroupId,
         leavers: &[OktaUserId],
         members: &HashSet<OktaUserId>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<(OktaUserId, Failure)>, Failure> {
         let ask = leavers.iter().map(async |user| {
-            let what = match members.contains(user) {
-                true => self.contradicts_app_users(user).await?,
-                false => self.contradicts_members(group, user).await?,
+            let answer = match members.contains(user) {
+                true => self.answer_about_assignment(user).await,
+                false => self.answer_about_membership(group, user).await,
             };
-            what.map_or(Ok(()), |what| Err(contradiction(Side::Okta, &what)))
+            match answer {
+                Ok(Answer::Agrees) => Ok(None),
+                Ok(Answer::Contradicts(what)) => Err(contradiction(Side::Okta, &what)),
+                Ok(Answer::Incomplete) => Ok(Some((user.clone(), incomplete()))),
+                Err(error) if error.may_be_about_one() => {
+                    tracing::warn!(%user, %error, "a leaver cannot be read and stays in the team");
+                    Ok(Some((user.clone(), error.into())))
+                }
+                Err(error) => Err(error.into()),
+            }
         });
-        few_at_once(ask.collect()).await.map(|_| ())
+        let asked = few_at_once(ask.collect()).await?;
+        Ok(asked.into_iter().flatten().collect())
     }
 
-    /// How a user's own answer contradicts the list of the app's users, which lacks them.
-    async fn contradicts_app_users(&self, user: &OktaUserId) -> Result<Option<String>, Failure> {
+    /// What a user's own answer says of the list of the app's users, which lacks them.
+    async fn answer_about_assignment(&self, user: &OktaUserId) -> Result<Answer, CallError> {
         let ports = self.ports;
         let app_user = ports.okta.app_user(&ports.app, user, self.deadline).await?;
-        let is_assigned = app_user.is_some_and(|found| found.is_assigned());
-        Ok(is_assigned.then(|| format!("the app's users lack user {user}, who is assigned to it")))
+        Ok(match app_user {
+            Some(found) if found.is_assigned() => Answer::Contradicts(format!(
+                "the app's users lack user {user}, who is assigned to it"
+            )),
+            _ => Answer::Agrees,
+        })
     }
 
-    /// How a user's own answers contradict the list of the group's members, which lacks them.
-    async fn contradicts_members(
+    /// What a user's own answers say of the list of the group's members, which lacks them.
+    async fn answer_about_membership(
         &self,
         group: &OktaGroupId,
         user: &OktaUserId,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Answer, CallError> {
         let (okta, deadline) = (&self.ports.okta, self.deadline);
         let Some(groups) = okta.list_groups_of_user(user, deadline).await? else {
-            let found = okta.user(user, deadline).await?;
-            return Ok(
-                found.map(|_| format!("user {user} is there, and the user's groups are not"))
-            );
+            return Ok(match okta.user(user, deadline).await? {
+                Some(_) => Answer::Contradicts(format!(
+                    "user {user} is there, and the user's groups are not"
+                )),
+                None => Answer::Agrees,
+            });
         };
         let groups = groups.telling();
         Ok(if groups.names(group) {
-            Some(format!(
+            Answer::Contradicts(format!(
                 "the group's members lack user {user}, whose groups name the group"
             ))
         } else if !groups.is_complete_for_user() {
-            Some(format!(
-                "the groups of user {user} lack the built-in group that every user is in"
-            ))
+            Answer::Incomplete
         } else {
-            None
+            Answer::Agrees
         })
     }
 
@@ -99,10 +124,7 @@ impl Look<'_> {
         let (okta, deadline) = (&self.ports.okta, self.deadline);
         match okta.list_groups_of_user(user, deadline).await? {
             Some(groups) if groups.names(group) => Ok(true),
-            Some(groups) if !groups.is_complete_for_user() => {
-                let what = "the list of the user's groups is incomplete, so the user stays in the team for now";
-                Err(Failure::retryable(Side::Okta, what).because(Cause::Contradiction))
-            }
+            Some(groups) if !groups.is_complete_for_user() => Err(incomplete()),
             _ => Ok(false),
         }
     }
@@ -122,4 +144,9 @@ impl Look<'_> {
         let inside = few_at_once(reads.collect()).await?;
         Ok(inside.into_iter().flatten().collect())
     }
+}
+
+fn incomplete() -> Failure {
+    let what = "the list of the user's groups is incomplete, so the user stays in the team for now";
+    Failure::retryable(Side::Okta, what).because(Cause::Contradiction)
 }

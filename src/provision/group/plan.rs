@@ -157,13 +157,39 @@ impl GroupPlan {
     /// Reports the memberships that have to end, and stay because their kind could not be read.
     fn refuse_unread(&mut self, unread: &[AccountId]) {
         if !unread.is_empty() {
-            let who = list(unread);
+            let who = accounts(unread);
             let what = format!(
                 "a membership has to end and its kind cannot be read, so it stays: {who}; the rest was done"
             );
             let failure = Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable);
             self.refused = Some(failure);
         }
+    }
+
+    /// Keeps leavers in the team whose own answers cannot be used, and reports them.
+    pub(super) fn keep(&mut self, unclear: &[(OktaUserId, Failure)]) {
+        let Some((_, first)) = unclear.first() else {
+            return;
+        };
+        let is_unclear = |user: &OktaUserId| unclear.iter().any(|(other, _)| other == user);
+        let leavers = self.leavers.iter().filter(|(_, user)| is_unclear(user));
+        let stay: HashSet<AccountId> = leavers.map(|(account, _)| account.clone()).collect();
+        self.leavers.retain(|(account, _)| !stay.contains(account));
+        self.remove.retain(|account| !stay.contains(account));
+        let who = list("user", unclear.iter().map(|(user, _)| user.as_str()));
+        let stays = if unclear.len() == 1 { "stays" } else { "stay" };
+        let what = format!("{who} {stays} in the team, because Okta's own answers cannot be used");
+        let failure = Failure {
+            message: format!("{what}: {}; the rest was done", first.message),
+            ..first.clone()
+        };
+        self.refused = Some(match self.refused.take() {
+            Some(other) => Failure {
+                message: format!("{}; {what}", other.message),
+                ..other
+            },
+            None => failure,
+        });
     }
 
     fn end(
@@ -253,11 +279,11 @@ impl GroupPlan {
         let mut steps = Vec::new();
         if !self.remove.is_empty() {
             let step = on_team(action::REMOVE_MEMBERS, self.remove_why).about(self.remove.len());
-            steps.push(step.saying(format!("remove {} from {team}", list(&self.remove))));
+            steps.push(step.saying(format!("remove {} from {team}", accounts(&self.remove))));
         }
         if !self.add.is_empty() {
             let step = on_team(action::ADD_MEMBERS, ADD_WHY).about(self.add.len());
-            steps.push(step.saying(format!("add {} to {team}", list(&self.add))));
+            steps.push(step.saying(format!("add {} to {team}", accounts(&self.add))));
         }
         let end = self.end.map(|end| match end {
             TeamEnd::Unlink => on_team(action::UNLINK_TEAM, self.remove_why)
@@ -271,13 +297,19 @@ impl GroupPlan {
     }
 }
 
-fn list(accounts: &[AccountId]) -> String {
-    let ids: Vec<&str> = accounts.iter().take(5).map(AccountId::as_str).collect();
-    match accounts.len() {
-        1 => format!("account {}", ids.join("")),
-        n if n > ids.len() => format!("{n} accounts ({}, …)", ids.join(", ")),
-        n => format!("{n} accounts ({})", ids.join(", ")),
+fn list<'a>(kind: &str, ids: impl ExactSizeIterator<Item = &'a str>) -> String {
+    const MAX_NAMED: usize = 5;
+    let all = ids.len();
+    let ids: Vec<&str> = ids.take(MAX_NAMED).collect();
+    match all {
+        1 => format!("{kind} {}", ids.join("")),
+        n if n > ids.len() => format!("{n} {kind}s ({}, …)", ids.join(", ")),
+        n => format!("{n} {kind}s ({})", ids.join(", ")),
     }
+}
+
+fn accounts(accounts: &[AccountId]) -> String {
+    list("account", accounts.iter().map(AccountId::as_str))
 }
 
 fn children(team: &TeamId) -> Failure {

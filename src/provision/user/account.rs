@@ -99,7 +99,7 @@ pub(super) fn keep(
     policy: &Policy,
 ) -> AccountPlan {
     let changes = changes(account, person, Some(link), policy);
-    let agreed = agreed_after(&changes, link, policy);
+    let agreed = agreed_after(account, person, &changes, link);
     let owed = link.reset_mail == ResetMail::Owed;
     let remembered = (owed || agreed.is_some()).then(|| UserLink {
         agreed: agreed.or_else(|| link.agreed.clone()),

@@ -49,20 +49,36 @@ fn agreed_names<'a>(link: &'a UserLink, policy: &Policy) -> Option<&'a AgreedPro
     link.agreed.as_ref().filter(|_| decide)
 }
 
-/// The names that both sides agree on after `changes`, if these differ from the last ones.
+/// The names that a link keeps after `changes`, if these differ from those that it keeps now. Names that both sides then
+/// have are the ones last agreed on, also while they do not decide.
 pub(super) fn agreed_after(
+    account: &Account,
+    person: &Person,
     changes: &AccountChanges,
     link: &UserLink,
-    policy: &Policy,
 ) -> Option<AgreedProfile> {
-    let agreed = agreed_names(link, policy)?;
-    if changes.first_name.is_none() && changes.last_name.is_none() {
-        return None;
-    }
+    let kept = link.agreed.as_ref();
+    let kept = kept.filter(|_| link.origin == Origin::Imported)?;
     let next =
-        |change: &Option<String>, agreed: &str| change.as_deref().unwrap_or(agreed).to_owned();
-    Some(AgreedProfile {
-        first_name: next(&changes.first_name, &agreed.first_name),
-        last_name: next(&changes.last_name, &agreed.last_name),
-    })
+        |change: &Option<String>, found: &Option<String>, okta: &Option<String>, kept: &str| {
+            let anypoint = change.as_ref().or(found.as_ref());
+            let is_same = okta.is_some() && anypoint == okta.as_ref();
+            let name = anypoint.filter(|_| is_same).map(String::as_str);
+            name.unwrap_or(kept).to_owned()
+        };
+    let next = AgreedProfile {
+        first_name: next(
+            &changes.first_name,
+            &account.first_name,
+            &person.first_name,
+            &kept.first_name,
+        ),
+        last_name: next(
+            &changes.last_name,
+            &account.last_name,
+            &person.last_name,
+            &kept.last_name,
+        ),
+    };
+    (next != *kept).then_some(next)
 }

@@ -37,6 +37,7 @@ pub(super) struct Linkable<'l> {
 /// Whether a user who may have the account still needs the assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Assignment {
+    /// There is none, or it ended.
     Missing,
     Made,
 }
@@ -73,7 +74,7 @@ impl<'l> Reading<'l> {
         }
         let assignment = match standing(Some(user), self.app_user.as_ref(), policy.suspended) {
             Ok(()) => Assignment::Made,
-            Err(Unwanted::NotAssigned) => Assignment::Missing,
+            Err(reason) if reason.is_unassigned() => Assignment::Missing,
             Err(reason) => return Err(unwanted(reason)),
         };
         if job.by().is_some_and(|by| !by.holds(user, &job.account)) {

@@ -255,8 +255,8 @@ impl Scheduler {
         Ok(Kind::Create { email })
     }
 
-    /// What the names of a linked account require. Compares only imported links, and only if the import may write to
-    /// Okta.
+    /// What the names of a linked account require. Compares only imported links. In mode `link` the import writes no
+    /// names, and only remembers those that both sides have.
     fn agree(
         &self,
         people: &People,
@@ -265,7 +265,7 @@ impl Scheduler {
         problems: &mut Vec<Problem>,
     ) -> Option<Kind> {
         let link = people.links.get(&user)?;
-        if link.origin != Origin::Imported || self.settings.import == ImportMode::Link {
+        if link.origin != Origin::Imported {
             return None;
         }
         let app_user = people.app_users.get(&user)?;
@@ -273,10 +273,15 @@ impl Scheduler {
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;
-        let unread = unread_attributes(&attributes.unread(found, Some(app_user)));
-        problems.extend(unread.map(|failure| Problem::of(Subject::User(user.clone()), &failure)));
         let person = (found, app_user);
-        let names = Names::compare(account, person, attributes, link.agreed.as_ref());
+        let mut names = Names::compare(account, person, attributes, link.agreed.as_ref());
+        if self.settings.import == ImportMode::Link {
+            names = names.without_changes(link.agreed.as_ref()?);
+        } else {
+            let unread = unread_attributes(&attributes.unread(found, Some(app_user)));
+            let problem = |failure| Problem::of(Subject::User(user.clone()), &failure);
+            problems.extend(unread.map(problem));
+        }
         let is_settled = names.is_agreed(link) && names.left.is_empty();
         (!is_settled).then(|| Kind::Agree {
             link: Box::new(link.clone()),

@@ -83,6 +83,24 @@ impl Names {
         }
     }
 
+    /// The same, where the import writes nothing to Okta. The link keeps `agreed`, except for names that both sides have.
+    pub(super) fn without_changes(self, agreed: &AgreedProfile) -> Self {
+        let next = |to_okta: &Option<String>, kept: &str, same: String| match to_okta {
+            Some(_) => kept.to_owned(),
+            None => same,
+        };
+        Self {
+            agreed: AgreedProfile {
+                first_name: next(&self.first, &agreed.first_name, self.agreed.first_name),
+                last_name: next(&self.last, &agreed.last_name, self.agreed.last_name),
+            },
+            first: None,
+            last: None,
+            conflict: false,
+            left: Vec::new(),
+        }
+    }
+
     /// Whether neither Okta nor the link has to be written.
     pub(super) fn is_agreed(&self, link: &UserLink) -> bool {
         self.fields().is_empty() && link.agreed.as_ref() == Some(&self.agreed)

@@ -11,7 +11,7 @@ use crate::anypoint::Account;
 use crate::failure::{Class, Failure};
 use crate::ids::{AccountId, OktaUserId};
 use crate::okta::{AppUser, User};
-use crate::provision::{Adopt, Policy, Unwanted, standing};
+use crate::provision::{Adopt, Policy, standing};
 use crate::schedule::people::People;
 use crate::schedule::reconcile::unread::Unread;
 
@@ -284,8 +284,11 @@ impl<'a> Index<'a> {
             return Err(Refused::new(OTHER_USERNAME, Some(&user.id)));
         }
         match standing(Some(user), app_user, self.policy.suspended) {
-            Ok(()) | Err(Unwanted::NotAssigned) => Ok(Match::Unassigned(user.id.clone(), by)),
-            Err(reason) => Err(Refused::new(reason.as_str(), Some(&user.id))),
+            Err(reason) if !reason.is_unassigned() => {
+                Err(Refused::new(reason.as_str(), Some(&user.id)))
+            }
+            // Okta may still list an assignment that ended. Assigning the user again renews it.
+            _ => Ok(Match::Unassigned(user.id.clone(), by)),
         }
     }
 

@@ -1,12 +1,12 @@
 //! Plans the groups of a snapshot: their teams, the names of these, and who is in them. Pure.
 
-use super::plan::{Plan, PlannedSubject};
+use super::plan::{Losing, Plan, PlannedSubject};
 use super::world::World;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
-    Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Owner, Step, TeamEnd, TeamPlan,
+    Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Step, TeamEnd, TeamPlan,
     TeamRemoval, WantedName, misplaced, plan_group, plan_taken, plan_team, team_unread,
 };
 use crate::schedule::summary::Problem;
@@ -86,9 +86,9 @@ impl World<'_> {
                     .push(Problem::of(Subject::Group(group.clone()), failure));
             }
             if planned.end == Some(TeamEnd::Delete) {
+                // Everybody in it loses the team, linked or not.
                 let members = view.found.iter().flatten();
-                let ours = members.filter(|found| found.owner != Owner::Unknown);
-                let accounts: Vec<AccountId> = ours.map(|found| found.account.clone()).collect();
+                let accounts: Vec<AccountId> = members.map(|found| found.account.clone()).collect();
                 self.lose(&accounts, plan);
             }
             plan.unlinked += usize::from(planned.end == Some(TeamEnd::Unlink));
@@ -177,12 +177,15 @@ impl World<'_> {
         planned.steps()
     }
 
-    /// Counts the linked people with these accounts. An account that the list of accounts lacks may be enabled.
+    /// Counts the people with these accounts. An account that the list of accounts lacks may be enabled.
     fn lose(&self, accounts: &[AccountId], plan: &mut Plan) {
         let in_use = accounts.iter().filter(|account| !self.is_disabled(account));
-        let users = in_use.filter_map(|account| self.owners.get(account));
-        let users = users.filter(|user| !self.is_excluded(user));
-        plan.losing.extend(users.map(|user| (*user).clone()));
+        let who = in_use.filter_map(|account| match self.owners.get(account) {
+            Some(user) if self.is_excluded(user) => None,
+            Some(user) => Some(Losing::Linked((*user).clone())),
+            None => Some(Losing::Unlinked(account.clone())),
+        });
+        plan.losing.extend(who);
     }
 }
 

@@ -38,6 +38,7 @@ use futures_util::future::try_join_all;
 use super::Scheduler;
 use super::catch_up::OpenChange;
 use super::summary::{Problem, RunOutcome, Summary};
+use crate::counted::counted;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Class, Failure, Side};
@@ -51,7 +52,7 @@ use crate::provision::{
 use crate::settings::Mode;
 use crate::store::{Intent, Memory};
 
-use plan::{Plan, PlannedSubject};
+use plan::{Losing, Plan, PlannedSubject};
 use reader::SideReader;
 use snapshot::Snapshot;
 use unread::List;
@@ -80,7 +81,7 @@ impl Scheduler {
             !plan.excluded.contains(&subject)
         };
         let linked = read.people.links.keys().filter(is_counted).count();
-        let over = self.over_limit(plan.losing.len(), linked);
+        let over = self.over_limit(&plan.losing, linked);
         if summary.mode == Mode::Report {
             if let Some(failure) = over {
                 summary.outcome = RunOutcome::Stopped;
@@ -236,13 +237,21 @@ impl Scheduler {
         Ok(memory.intent.map(|intent| (user.clone(), intent)))
     }
 
-    fn over_limit(&self, losing: usize, linked: usize) -> Option<Failure> {
+    fn over_limit(&self, who: &BTreeSet<Losing>, linked: usize) -> Option<Failure> {
         let allowed = self.settings.limit.allowed(linked);
+        let losing = who.len();
         (losing > allowed).then(|| {
+            let is_unlinked = |who: &&Losing| matches!(who, Losing::Unlinked(_));
+            let unlinked = who.iter().filter(is_unlinked).count();
+            let mut people = format!("{} of {linked} linked users", losing - unlinked);
+            if unlinked > 0 {
+                let others = counted(unlinked, "person without a link", "people without a link");
+                people = format!("{people} and {others}");
+            }
             Failure::permanent(
                 Side::Settings,
                 format!(
-                    "{losing} of {linked} linked users would be deactivated or taken out of teams, and \
+                    "{people} would be deactivated or taken out of teams, and \
                      MAX_DEACTIVATIONS allows {allowed}. Nothing was changed."
                 ),
                 format!(

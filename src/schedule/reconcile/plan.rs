@@ -18,14 +18,23 @@ pub(super) struct Plan {
     pub(super) users: Vec<PlannedSubject>,
     pub(super) groups: Vec<PlannedSubject>,
     pub(super) problems: Vec<Problem>,
-    /// Linked users who would lose their account or a membership.
-    pub(super) losing: BTreeSet<OktaUserId>,
+    /// People who would lose their account or a membership.
+    pub(super) losing: BTreeSet<Losing>,
     /// Users whose plan failed, and may succeed once their intents are read.
     pub(super) doubtful: Vec<OktaUserId>,
     /// Users and groups that are excluded.
     pub(super) excluded: Vec<Subject>,
     /// How many links `TEAM_REMOVAL=keep` removes.
     pub(super) unlinked: usize,
+}
+
+/// Somebody who counts for `MAX_DEACTIVATIONS`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Losing {
+    /// A linked user.
+    Linked(OktaUserId),
+    /// An account without a link, in a team that would be deleted.
+    Unlinked(AccountId),
 }
 
 /// A subject that differs, and what Okta did not show of it. The reconcile is the first look for those findings.
@@ -137,6 +146,14 @@ impl World<'_> {
         if planned.takes_away() && self.people_extent() == Extent::Incomplete {
             return;
         }
+        let steps = planned.steps();
+        // The group's own look handles memberships, many people at a time, and its plan counts who leaves.
+        let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
+        let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
+        // People who lost the assignment leave the team in their own look.
+        if planned.retire.is_none() && steps.iter().all(is_membership) {
+            return;
+        }
         let can_lose =
             |account: &AccountId| self.owners.contains_key(account) && !self.is_disabled(account);
         let is_retired = planned.retire.as_ref().is_some_and(|retire| {
@@ -147,15 +164,7 @@ impl World<'_> {
                 .linked(user)
                 .is_some_and(|account| can_lose(&account.id));
         if is_retired || leaves {
-            plan.losing.insert(user.clone());
-        }
-        let steps = planned.steps();
-        // The group's own look handles memberships, many people at a time.
-        let memberships = [action::JOIN_TEAM, action::LEAVE_TEAM];
-        let is_membership = |step: &Step| memberships.contains(&step.action.as_ref());
-        // People who lost the assignment leave the team in their own look.
-        if planned.retire.is_none() && steps.iter().all(is_membership) {
-            return;
+            plan.losing.insert(Losing::Linked(user.clone()));
         }
         let subject = Subject::User(user.clone());
         plan.users.push(PlannedSubject::new(

@@ -31,13 +31,14 @@ impl<'a> World<'a> {
             .flatten()
             .map(|pushed| pushed.group.id.clone())
             .collect();
-        // A look at a user decides nothing about teams whose group was not read, or is not pushed.
-        let was_read = |team: &FoundTeam| self.pushed.contains(&team.group);
+        // Nobody leaves the team of a group that is not pushed, or whose members are not all known, by a user's plan.
+        let is_known =
+            |team: &FoundTeam| groups.contains(&team.group) || self.known.contains(&team.group);
         let ends = matches!(wanted, Wanted::Nothing(_));
         let found = |account: &AccountId| {
             let teams = self.teams_of.get(account).into_iter().flatten();
             teams
-                .filter(|team| ends || was_read(team))
+                .filter(|team| ends || is_known(team))
                 .cloned()
                 .collect()
         };

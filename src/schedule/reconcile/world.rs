@@ -32,7 +32,8 @@ pub(super) struct World<'a> {
     by_name: HashMap<String, Vec<&'a Account>>,
     pub(super) teams_of: HashMap<&'a AccountId, Vec<FoundTeam>>,
     pub(super) groups_of: HashMap<&'a OktaUserId, Vec<&'a PushedGroup>>,
-    pub(super) pushed: HashSet<&'a OktaGroupId>,
+    /// Pushed groups whose members are known. A list with an entry without a readable id shows of nobody that they left.
+    pub(super) known: HashSet<&'a OktaGroupId>,
     /// The former owners of accounts that no link names (see [`World::doubtful_accounts`]).
     pub(super) former: HashMap<AccountId, AccountOwner>,
     /// Owners of wanted accounts whom the app does not list (see [`World::doubtful_owners`]).
@@ -157,8 +158,11 @@ impl<'a> World<'a> {
             by_name,
             teams_of,
             groups_of,
-            // A look at a user decides nothing about the team of a group that could not be read.
-            pushed: read.groups.iter().map(|pushed| &pushed.group.id).collect(),
+            known: {
+                let groups = read.groups.iter();
+                let known = groups.filter(|pushed| pushed.extent == Extent::Complete);
+                known.map(|pushed| &pushed.group.id).collect()
+            },
             adopted,
             former: HashMap::new(),
             unlisted: HashMap::new(),

@@ -16,6 +16,7 @@ mod groups;
 mod intents;
 mod joins;
 mod late_writes;
+mod leavers;
 mod meanwhile;
 mod members;
 mod names;

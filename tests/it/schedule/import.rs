@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use okta_anypoint::clock::SystemClock;
 use okta_anypoint::http::HttpClient;
 use okta_anypoint::okta::{Credentials, Okta, PrivateKey};
 use okta_anypoint::provision::{Adopt, UsernamePolicy};
 use okta_anypoint::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
 use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::simulator::okta::{NewUser, UserStatus};
 use okta_anypoint::store::Origin;
 use rstest::rstest;
+use serde_json::json;
 
 use super::{APP, Stage, long};
 
@@ -175,6 +178,40 @@ async fn a_user_with_the_login_is_paired_and_never_duplicated() {
     );
     assert_eq!(stage.okta.world().users.len(), 1);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Imported);
+}
+
+/// Apps with a stored credential keep the app user after the assignment ended.
+#[rstest]
+#[tokio::test]
+async fn a_user_whose_assignment_ended_is_assigned_again(
+    #[values("INACTIVE", "DEPROVISIONED")] status: &str,
+) {
+    let ended = |method: Method, path: &str| {
+        let fault = Fault::changed(path, None, "/status", json!(status));
+        fault.on(method).once()
+    };
+    let (list, one) = ("/api/v1/apps/*/users", "/api/v1/apps/*/users/*");
+    for is_renewed in [true, false] {
+        let stage = stage(ImportMode::Create).await;
+        let ann = stage.assigned("ann");
+        stage.native("ann");
+        // What the plan and the run under the lease read.
+        let okta = stage.okta.traffic();
+        okta.inject(ended(Method::GET, list));
+        okta.inject(ended(Method::GET, one));
+        if is_renewed {
+            let summary = import_and_rest(&stage).await;
+            let counts = ["created", "assigned", "linked"].map(|name| summary.count(name));
+            assert_eq!(counts, [0, 1, 1]);
+            assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Imported);
+        } else {
+            okta.inject(ended(Method::POST, list));
+            let summary = stage.run(Task::Import).await;
+            let problem = &summary.problems[0].text;
+            assert!(problem.contains("not assigned"), "{problem}");
+            assert_eq!(stage.link(&ann).await, None);
+        }
+    }
 }
 
 #[tokio::test]

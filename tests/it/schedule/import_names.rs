@@ -244,3 +244,49 @@ async fn names_that_were_never_in_sync_are_pushed_from_okta() {
     ann.rests().await;
     assert_eq!(ann.names().await, ["ann", "ann", "ann"]);
 }
+
+/// What was pushed under one mode is agreed on under the next.
+#[tokio::test]
+async fn a_name_pushed_in_mode_link_is_no_change_of_anypoint_in_mode_create() {
+    let mut stage = Imported::new().await;
+    stage.stage.import_mode(ImportMode::Link);
+    stage.in_okta("Linda");
+    stage.run(Task::CatchUp).await;
+    assert_eq!(stage.names().await, ["Linda", "Linda", "Linda"]);
+    stage.stage.import_mode(ImportMode::Create);
+    stage.in_okta("Lindsay");
+    let summary = stage.rests().await;
+    assert_eq!(summary.count("names_updated"), 0);
+    assert_eq!(stage.names().await, ["Lindsay", "Lindsay", "Lindsay"]);
+}
+
+/// The event's look finds both sides the same.
+#[tokio::test]
+async fn a_name_that_a_look_finds_on_both_sides_is_agreed_on() {
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
+    stage.in_okta("Anna");
+    stage.run(Task::CatchUp).await;
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
+    stage.in_okta("Hanna");
+    stage.run(Task::CatchUp).await;
+    assert_eq!(stage.names().await, ["Hanna", "Hanna", "Hanna"]);
+    stage.rests().await;
+}
+
+/// Both sides were changed to the same, and no event said so.
+#[tokio::test]
+async fn an_import_in_mode_link_remembers_names_that_both_sides_have() {
+    let mut stage = Imported::new().await;
+    stage.stage.import_mode(ImportMode::Link);
+    stage.in_anypoint("Anna");
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(summary.differences, []);
+    stage.in_okta("Anna");
+    stage.forget_traffic();
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(summary.count("agreed"), 1);
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
+    assert_eq!(stage.run(Task::Import).await.differences, []);
+}

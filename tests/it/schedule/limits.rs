@@ -9,8 +9,9 @@ use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
 use okta_anypoint::simulator::fault::Fault;
 use rstest::rstest;
+use serde_json::json;
 
-use super::{APP, Stage};
+use super::{APP, Stage, actions};
 
 /// Five linked users. Two have left Okta, one only leaves a team, and one was disabled before and does not count.
 async fn three_would_lose() -> Stage {
@@ -144,4 +145,112 @@ async fn everybody_in_the_team_of_an_unpushed_group_counts(
     let text = stopped.to_string();
     assert!(text.contains("3 of 3 linked users"), "{text}");
     assert_eq!(stage.writes(), [""; 0]);
+}
+
+/// Four linked users in one team, in sync, and a fifth who is new.
+async fn four_and_a_new_one() -> (Stage, [String; 4], String) {
+    let mut stage = Stage::new().await;
+    let people = ["ann", "ben", "cat", "dan"].map(|name| stage.assigned(name));
+    let devs = stage.pushed_group("Devs", &people.each_ref().map(String::as_str));
+    stage.settle().await;
+    stage.settings.limit = DeactivationLimit::Percent(20.0);
+    stage.assigned("eve");
+    (stage, people, devs)
+}
+
+/// The group's plan removes nobody because of such a list, so nobody counts.
+#[rstest]
+#[case::of_the_group(false)]
+#[case::of_the_team(true)]
+#[tokio::test]
+async fn an_entry_without_an_id_stops_no_reconcile(#[case] of_team: bool) {
+    let (stage, people, devs) = four_and_a_new_one().await;
+    let (list, hidden) = match of_team {
+        true => (
+            "/accounts/api/organizations/*/teams/*/members".to_owned(),
+            stage.account_id("ben"),
+        ),
+        false => (format!("/api/v1/groups/{devs}/users"), people[1].clone()),
+    };
+    let lie = Fault::removed(&list, Some(&hidden), "/id");
+    if of_team {
+        stage.anypoint.traffic().inject(lie);
+        // Cat really left. A list that may lack members takes nobody out.
+        let mut okta = stage.okta.world();
+        okta.remove_member(&devs, &people[2]).unwrap();
+    } else {
+        stage.okta.traffic().inject(lie);
+        // They have other changes, so their own looks follow.
+        for user in &people[..2] {
+            let changed = [("firstName", json!("Changed"))];
+            let mut okta = stage.okta.world();
+            okta.update_profile(user, &changed).unwrap();
+        }
+    }
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.count("deactivations"), 0);
+    let problems = serde_json::to_string(&summary.problems).unwrap();
+    assert!(problems.contains("no readable id"), "{problems}");
+    for person in &people {
+        let steps = actions(&summary, &format!("user#{person}"));
+        let of_teams = steps.iter().filter(|step| step.ends_with("_team"));
+        assert_eq!(of_teams.count(), 0, "{steps:?}");
+    }
+    assert!(stage.is_enabled("eve"));
+    assert_eq!(stage.members("Devs"), ["ann", "ben", "cat", "dan"]);
+}
+
+/// Only one of the four in the team is linked. A deleted team is lost for all of them.
+#[rstest]
+#[case::deleted(
+    TeamRemoval::Delete,
+    DeactivationLimit::Count(3),
+    Some("1 of 1 linked users and 3 people without a link")
+)]
+#[case::deleted_by_share(
+    TeamRemoval::Delete,
+    DeactivationLimit::Percent(100.0),
+    Some("1 of 1 linked users and 3 people without a link")
+)]
+#[case::deleted_as_allowed(TeamRemoval::Delete, DeactivationLimit::Count(4), None)]
+#[case::emptied(TeamRemoval::Empty, DeactivationLimit::Count(1), None)]
+#[tokio::test]
+async fn people_without_a_link_count_when_their_team_is_deleted(
+    #[case] team_removal: TeamRemoval,
+    #[case] limit: DeactivationLimit,
+    #[case] stopped: Option<&str>,
+) {
+    let mut stage = Stage::new().await;
+    stage.policy.team_removal = team_removal;
+    let ann = stage.assigned("ann");
+    let devs = stage.pushed_group("Devs", &[&ann]);
+    stage.settle().await;
+    let team = stage.team_id("Devs");
+    for name in ["ben", "cat", "dan"] {
+        let account = stage.native(name);
+        let mut anypoint = stage.anypoint.world();
+        anypoint.add_member(&team, &account, "member").unwrap();
+    }
+    // Nobody can use a disabled account.
+    let disabled = stage.native("eve");
+    {
+        let mut anypoint = stage.anypoint.world();
+        anypoint.add_member(&team, &disabled, "member").unwrap();
+        anypoint.disable(&disabled).unwrap();
+    }
+    stage.okta.world().unassign_group(APP, &devs).unwrap();
+    stage.settings.limit = limit;
+    let end = stage.try_run(Task::Reconcile, None).await;
+    match stopped {
+        Some(who) => {
+            let text = end.unwrap_err().to_string();
+            assert!(text.contains(who), "{text}");
+            assert!(text.contains("MAX_DEACTIVATIONS=4"), "{text}");
+            assert_eq!(stage.members("Devs").len(), 5);
+        }
+        None => {
+            let lost = usize::from(team_removal == TeamRemoval::Delete) * 3 + 1;
+            assert_eq!(end.unwrap().count("deactivations"), lost);
+        }
+    }
 }

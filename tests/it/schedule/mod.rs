@@ -18,6 +18,7 @@ mod limits;
 mod members_unread;
 mod partly;
 mod reconcile;
+mod reconcile_names;
 mod runs;
 mod short_runs;
 mod sources;

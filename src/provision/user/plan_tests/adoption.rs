@@ -224,3 +224,41 @@ fn an_imported_link_decides_by_the_last_agreed_names() {
         ["update_account a1 first name"]
     );
 }
+
+/// The names that the link keeps after the plan, if it writes a link.
+fn kept_after(view: &UserView, policy: &Policy) -> Option<(String, String)> {
+    let plan = plan_user(view, policy, &first_look()).unwrap();
+    let agreed = written(&plan).map(|(link, _)| link.agreed.clone().unwrap());
+    agreed.map(|agreed| (agreed.first_name, agreed.last_name))
+}
+
+#[test]
+fn names_that_both_sides_have_are_the_ones_last_agreed_on_in_every_mode() {
+    let old = ("Ann", "Lee");
+    let names = |first: &str, last: &str| Some((first.to_owned(), last.to_owned()));
+    for imported_names in [ImportedNames::LastChangeDecides, ImportedNames::OktaDecides] {
+        let policy = Policy {
+            imported_names,
+            ..Policy::default()
+        };
+        // Both sides were changed to the same, or a push makes them the same.
+        for anypoint in [("Anna", "Lee"), old] {
+            let view = imported(old, anypoint, ("Anna", "Lee"));
+            assert_eq!(kept_after(&view, &policy), names("Anna", "Lee"));
+        }
+        // Nothing to move.
+        assert_eq!(kept_after(&imported(old, old, old), &policy), None);
+        // A link that keeps no names keeps none.
+        let mut view = imported(old, ("Anna", "Lee"), ("Anna", "Lee"));
+        if let Some(link) = &mut view.link {
+            link.agreed = None;
+        }
+        assert_eq!(kept_after(&view, &policy), None);
+        // A name that Okta lacks was not agreed on.
+        let mut view = imported(old, ("Anna", "Li"), ("Anna", "Lee"));
+        if let Wanted::Account(person) = &mut view.wanted {
+            person.last_name = None;
+        }
+        assert_eq!(kept_after(&view, &policy), names("Anna", "Lee"));
+    }
+}
