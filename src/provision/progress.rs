@@ -30,6 +30,7 @@ pub(crate) struct Progress {
     /// The write at Anypoint that has no answer yet.
     under_way: Option<Applied>,
     pub(crate) follow_ups: Vec<FollowUp>,
+    rest_is_done: bool,
     /// What the next run has to know. `None` until the work has begun.
     pub(crate) memory: Option<Memory>,
     /// How the changes end if nothing fails. `None`: they are done.
@@ -91,12 +92,17 @@ impl Progress {
         self.follow(FollowUp::Subject(Subject::Group(group.clone())));
     }
 
-    /// The subjects to look at next. A run that is repeated finds most of them again.
+    /// The run fails because of one part, after the rest is done. Follow-ups do not wait for that part.
+    pub(super) fn did_the_rest(&mut self) {
+        self.rest_is_done = true;
+    }
+
+    /// The subjects to look at next. A run that was cut short is repeated, and finds most of them again.
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
-        let is_repeated = result.as_ref().is_err_and(Failure::is_retryable);
+        let is_cut_short = result.as_ref().is_err_and(Failure::is_retryable) && !self.rest_is_done;
         let follow_ups = self.follow_ups.iter();
         follow_ups
-            .filter(|next| !is_repeated || matches!(next, FollowUp::Once(_)))
+            .filter(|next| !is_cut_short || matches!(next, FollowUp::Once(_)))
             .cloned()
             .collect()
     }

@@ -114,12 +114,8 @@ impl Run<'_> {
             return Ok(End::LookAgain);
         }
         for user in &plan.later {
-            let user = Subject::User(user.clone());
-            // They do not wait for the person because of whom this run fails, and the next may, too.
-            self.progress.follow(match plan.refused {
-                Some(_) => FollowUp::Once(user),
-                None => FollowUp::Subject(user),
-            });
+            let next = FollowUp::Subject(Subject::User(user.clone()));
+            self.progress.follow(next);
         }
         self.verify(group, &view, &plan, began_ms).await?;
         if later > 0 {
@@ -133,7 +129,10 @@ impl Run<'_> {
             self.progress.wait_until(self.evidence.now_ms(), &seen);
         }
         match refused.or(plan.refused) {
-            Some(refused) => Err(refused),
+            Some(refused) => {
+                self.progress.did_the_rest();
+                Err(refused)
+            }
             None => Ok(End::Done),
         }
     }
