@@ -236,6 +236,21 @@ impl Failure {
         self.class == Class::Retryable
     }
 
+    /// The failure of work of which two parts failed: the one that a retry may heal, so that the work is repeated.
+    #[must_use]
+    pub(crate) fn and(self, other: Self) -> Self {
+        if other.is_retryable() && !self.is_retryable() {
+            other
+        } else {
+            self
+        }
+    }
+
+    /// The same of parts that may have failed.
+    pub(crate) fn of_parts(parts: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        parts.into_iter().flatten().reduce(Self::and)
+    }
+
     /// Whether the failure may be the one object's alone that a call was about, so that the rest can go on.
     pub(crate) fn may_be_of_one_object(&self) -> bool {
         matches!(self.side, Side::Okta | Side::Anypoint) && !self.cause.is_about_the_run()

@@ -116,7 +116,7 @@ impl<'a> Run<'a> {
             subject = self.lease.subject(),
             "the rest goes on: {failure}"
         );
-        self.undone.get_or_insert(failure);
+        self.undone = Failure::of_parts([self.undone.take(), Some(failure)]);
         Ok(())
     }
 

@@ -24,9 +24,10 @@ impl Worker {
         state: EndState,
         next: Vec<Change>,
     ) -> Verdict {
-        let for_now = match &state {
-            EndState::Failed(_) => state.clone(),
-            _ => EndState::Failed(not_done(next.len(), next.len())),
+        let is_repeated = matches!(&state, EndState::Failed(failure) if failure.is_retryable());
+        let for_now = match is_repeated {
+            true => state.clone(),
+            false => EndState::Failed(not_done(next.len(), next.len())),
         };
         let recorded = self.record(&looked, lease, records, &for_now, Verdict::Settled);
         let recorded = recorded.await;
@@ -34,10 +35,10 @@ impl Worker {
         let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::Delivery, until));
         let verdicts = run.await;
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
-        let failed = match &state {
-            EndState::Failed(_) => Some(for_now),
-            _ if open > 0 => Some(EndState::Failed(not_done(open, next.len()))),
-            _ => None,
+        let failed = match open {
+            _ if is_repeated => Some(for_now),
+            0 => None,
+            _ => Some(EndState::Failed(not_done(open, next.len()))),
         };
         if let Some(failed) = failed {
             return recorded.or(self.report_end(&looked, &failed));

@@ -13,7 +13,7 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 use crate::interruption::interrupted;
 use crate::ledger::{AuditEntry, Claim, EndState, Ending, Lease, Reason, while_kept};
-use crate::provision::{Announced, Applied, Brake, Changes, Known, Progress, Turn};
+use crate::provision::{Announced, Applied, Brake, Changes, Finding, Known, Progress, Turn};
 use crate::store::Memory;
 use crate::telemetry::Metric;
 
@@ -88,7 +88,10 @@ impl Worker {
         {
             match queue.send(&next).await {
                 Ok(()) => memory.owed.clear(),
-                Err(refused) => result = result.and(Err(refused)),
+                Err(refused) => {
+                    let failure = Failure::of_parts([result.err(), Some(refused)]);
+                    result = failure.map_or(Ok(()), Err);
+                }
             }
             next.clear();
         }
@@ -124,7 +127,9 @@ impl Worker {
         deadline: Deadline,
     ) -> Turn<'t> {
         // The brake lets an operator's `push --now` and approval pass, and removals that a reconcile's own limit counted.
-        let passes = |change: &&Change| change.reason.is_some() || !change.planned.is_empty();
+        let is_counted = |finding: &String| Finding::is_counted_by_limits(finding);
+        let passes =
+            |change: &&Change| change.reason.is_some() || change.planned.iter().any(is_counted);
         let brake = if reason == Reason::Approval || changes.iter().any(passes) {
             Brake::Passes
         } else {

@@ -13,6 +13,8 @@ use crate::ledger::{Claim, Conclusion, EndState, Ending, Lease, Memo, Recorded, 
 /// Claims that one transaction concludes, beside the lease, resolved records and the audit item (DynamoDB
 /// takes 100 items).
 const MAX_CLAIMS_A_CALL: usize = 70;
+/// Resolved records that the last transaction holds beside them.
+const MAX_RESOLVED: usize = 20;
 
 impl DynamoDbLedger {
     /// See [`Ledger::conclude`](super::super::Ledger::conclude).
@@ -41,11 +43,22 @@ impl DynamoDbLedger {
                 Transacted::Refused { .. } => return Ok(recorded),
             }
         }
+        let surplus = conclusion.resolved.len().saturating_sub(MAX_RESOLVED);
+        let (surplus, resolved) = conclusion.resolved.split_at(surplus);
+        for some in surplus.chunks(MAX_CLAIMS_A_CALL) {
+            let mut writes = vec![under_lease(&self.table, lease, &Memo::Keep).or_stop()?];
+            for resolved in some {
+                writes.push(self.resolve(resolved, now).or_leave_out()?);
+            }
+            if let Transacted::Refused { .. } = self.table.transact(writes).await? {
+                return Ok(recorded);
+            }
+        }
         let mut part = 1;
         loop {
             let mut writes = vec![self.release(lease, &conclusion.memo, now).or_stop()?];
             self.add_endings(&mut writes, &claims[last..], now)?;
-            for resolved in &conclusion.resolved {
+            for resolved in resolved {
                 // The record is left out, because it expired or was done meanwhile.
                 writes.push(self.resolve(resolved, now).or_leave_out()?);
             }

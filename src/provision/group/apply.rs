@@ -128,7 +128,7 @@ impl Run<'_> {
             let seen = format!("{who} the team, {MAX_LEAVERS} at a time");
             self.progress.wait_until(self.evidence.now_ms(), &seen);
         }
-        match refused.or(plan.refused) {
+        match Failure::of_parts([refused, plan.refused]) {
             Some(refused) => {
                 self.progress.did_the_rest();
                 Err(refused)

@@ -1,6 +1,6 @@
 //! The planner for groups: a pure function of what was seen and of the evidence.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
 use crate::failure::{Cause, Failure, Side};
@@ -252,12 +252,14 @@ impl GroupPlan {
             self.end == Some(TeamEnd::Delete) || self.remove.contains(&found.account)
         };
         let leavers = view.found.iter().flatten().filter(leaves);
-        leavers
+        // Somebody can be in the team with two accounts.
+        let people: BTreeSet<String> = leavers
             .map(|found| match &found.owner {
                 Owner::Current(user) | Owner::Former(user) => user.to_string(),
                 Owner::Unknown | Owner::Excluded => found.account.to_string(),
             })
-            .collect()
+            .collect();
+        people.into_iter().collect()
     }
 
     /// Whether there is nothing to write at Anypoint.

@@ -5,7 +5,7 @@ use super::profile::{agreed_after, changes};
 use super::view::{FoundTeam, Membership, NamedAccount, UserView};
 use crate::anypoint::{Account, AccountChanges};
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, TeamId};
+use crate::ids::{AccountId, OktaGroupId, TeamId};
 use crate::provision::policy::{Policy, ResetEmail};
 use crate::provision::wanted::{Person, no_email};
 use crate::store::{Origin, ResetMail, UserLink};
@@ -87,8 +87,8 @@ pub struct Retire {
     pub(crate) username: String,
     /// The change that disables it. `None` if it is already disabled.
     pub(crate) disable: Option<AccountChanges>,
-    /// The teams that it leaves.
-    pub(crate) leave: Vec<TeamId>,
+    /// The teams that it leaves, and whose they are.
+    pub(crate) leave: Vec<(TeamId, OktaGroupId)>,
     pub(crate) reason: &'static str,
 }
 
@@ -195,7 +195,7 @@ pub(super) fn retire(account: &Account, teams: &[FoundTeam], reason: &'static st
         disable: account.is_enabled().then(AccountChanges::disabled),
         leave: ours(teams)
             .filter(|team| team.membership != Membership::Unread)
-            .map(|team| team.team.clone())
+            .map(|found| (found.team.clone(), found.group.clone()))
             .collect(),
         reason,
     }

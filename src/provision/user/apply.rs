@@ -11,8 +11,9 @@ use super::steps::{update_name, why};
 use super::view::UserView;
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
-use crate::ids::{AccountId, OktaUserId};
+use crate::ids::{AccountId, OktaUserId, Subject};
 use crate::provision::policy::ResetEmail;
+use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
 use crate::provision::step::{AccountRef, Applied, action};
 use crate::store::{Intent, Linked, Recalled, ResetMail, UserLink};
@@ -168,7 +169,17 @@ impl Run<'_> {
         if let Some(orphan) = &plan.orphan {
             self.end_orphan(&view.user, orphan).await?;
         }
+        let before = self.progress.applied.len();
         let had = match self.have_account(view, plan).await {
+            // The run wrote something by then, the end of the old account perhaps. The look is out of date.
+            Err(refused)
+                if plan.is_new_account()
+                    && is_permanent(&refused)
+                    && self.progress.applied.len() > before =>
+            {
+                tracing::warn!(subject = self.lease.subject(), "looking again: {refused}");
+                return Ok(End::LookAgain);
+            }
             // A refused username neither disables the old account nor keeps its memberships.
             Err(refused) if plan.is_new_account() && is_permanent(&refused) => {
                 let policy = &self.ports().policy;
@@ -200,12 +211,11 @@ impl Run<'_> {
                 refused
             }
         };
-        Ok(
-            match plan.refused.clone().or(refused).or(self.undone.take()) {
-                Some(refused) => End::Refused(refused),
-                None => End::Done,
-            },
-        )
+        let parts = [plan.refused.clone(), refused, self.undone.take()];
+        Ok(match Failure::of_parts(parts) {
+            Some(refused) => End::Refused(refused),
+            None => End::Done,
+        })
     }
 
     /// Makes sure that the user has the planned account.
@@ -352,7 +362,15 @@ impl Run<'_> {
         if let Some(changes) = &retire.disable {
             self.update(account, changes, retire.reason).await?;
         }
-        self.leave_all(account, &retire.leave, retire.reason).await
+        for (team, group) in &retire.leave {
+            if let Err(failure) = self.leave(account, team, retire.reason).await {
+                self.set_aside(failure)?;
+                // The next run may know the account no more.
+                let group = Subject::Group(group.clone());
+                self.progress.follow(FollowUp::Once(group));
+            }
+        }
+        Ok(())
     }
 
     /// The link to write. It records that a refused reset mail is owed.

@@ -67,7 +67,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn leave(
+    pub(super) async fn leave(
         &mut self,
         account: AccountRef<'_>,
         team: &TeamId,

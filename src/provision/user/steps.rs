@@ -67,7 +67,7 @@ impl UserPlan {
                 steps.extend(update_step(&retire.account, changes, retire.reason));
             }
             let leave = retire.leave.iter();
-            steps.extend(leave.map(|team| leave_step(team, retire.reason)));
+            steps.extend(leave.map(|(team, _)| leave_step(team, retire.reason)));
         }
         steps.extend(link);
         let leave = self.leave.iter();

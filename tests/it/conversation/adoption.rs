@@ -158,6 +158,41 @@ async fn the_slower_of_two_users_with_one_app_username_is_advised_to_change_it()
     );
 }
 
+/// The slower one had an account, and the run ended it before it knew. The next look gives it back.
+#[tokio::test]
+async fn the_slower_of_two_users_with_one_app_username_keeps_the_old_account() {
+    let world = World::with(Policy {
+        adopt: Adopt::Username,
+        ..Policy::default()
+    })
+    .await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    let account = world
+        .anypoint()
+        .add_user("both", "Other", "Name", "other@acme.example")
+        .unwrap();
+    let ben = world.user("ben");
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "both"));
+    let faster = world.okta_does(|okta| okta.assign_with_username(APP, &ben, "both"));
+    let path = format!("/users/{account}");
+    let slow = world.held(Method::PUT, &path, Moment::BeforeEffect);
+    let overtakes = async {
+        slow.reached().await;
+        assert_eq!(world.deliver(&faster).await, 204);
+        slow.release();
+    };
+    let slower = world.hint(&ann);
+    let delivered = [slower.clone()];
+    let (status, ()) = tokio::join!(world.deliver(&delivered), overtakes);
+    assert_eq!(status, 204);
+    let record = world.record(&slower).await;
+    assert_eq!(record.error_code.as_deref(), Some("username_taken"));
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Devs"), "ann");
+}
+
 #[tokio::test]
 async fn single_sign_on_users_with_the_same_name_are_left_alone() {
     let world = World::with(Policy {

@@ -6,6 +6,7 @@ mod announced_queued;
 pub mod attributes;
 mod audit;
 mod brake;
+mod brake_bounds;
 mod budgets;
 mod conflicts;
 mod evidence;

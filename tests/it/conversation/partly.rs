@@ -133,3 +133,48 @@ async fn a_follow_up_that_the_queue_refused_is_sent_by_the_next_run() {
     assert!(!look_at(&worker, user).await.is_retry());
     assert_eq!(queue.subjects(), [""; 0]);
 }
+
+/// The new app username is taken for good, and a team cannot be left now. The retry leaves it.
+#[tokio::test]
+async fn a_failure_for_good_does_not_hide_what_a_retry_may_heal() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    world.assigned_user("bob").await;
+    world.rename(&ann, "bob").await;
+    let paths = [
+        members_of(&world, &groups[0]).await,
+        members_of(&world, &groups[1]).await,
+    ];
+    let down = Fault::status(&paths[0], 403, "{}").on(Method::DELETE);
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let refused = Fault::status(&paths[1], 400, body).on(Method::DELETE);
+    world.anypoint.traffic().inject(refused);
+    let down = world.anypoint.traffic().inject(down);
+    let mut events = world.okta_does(|okta| okta.remove_member(&groups[1], &ann));
+    events.extend(world.okta_does(|okta| okta.remove_member(&groups[0], &ann)));
+    assert_eq!(world.deliver(&events).await, 503);
+    let class = world.record(&events[0]).await.error_class;
+    assert_eq!(class, Some(Class::Retryable));
+    world.anypoint.traffic().remove_fault(down);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(world.team("A"), "");
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+}
+
+/// The retry knows the new account only. The group's own look takes the old one out.
+#[tokio::test]
+async fn an_old_account_leaves_its_team_when_it_can() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let path = members_of(&world, &groups[0]).await;
+    let down = Fault::status(&path, 403, "{}").on(Method::DELETE);
+    let down = world.anypoint.traffic().inject(down);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    let hint = world.hint(&ann);
+    assert_eq!(world.deliver(std::slice::from_ref(&hint)).await, 503);
+    assert_eq!(world.team("A"), "ann ann_new");
+    world.anypoint.traffic().remove_fault(down);
+    assert_eq!(world.deliver(&[hint]).await, 204);
+    assert_eq!(world.team("A"), "ann_new");
+}
