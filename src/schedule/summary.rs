@@ -107,6 +107,9 @@ pub struct Summary {
     /// Okta users and groups that `EXCLUDE_USERS` and `EXCLUDE_GROUPS` name. They are never changed.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub excluded: Vec<Subject>,
+    /// Of a run that was stopped: whether a retry may fix it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<Class>,
     /// Anypoint accounts without a link. They are never changed.
     pub unmanaged_accounts: Vec<AccountId>,
     /// Anypoint teams without a link. They are never changed.
@@ -137,6 +140,7 @@ impl Summary {
             omitted: 0,
         }
     }
+            class: None,
 
     /// One of the counts. 0 if it was never counted.
     pub fn count(&self, name: &str) -> usize {
