@@ -1,6 +1,6 @@
 //! The queue on SQLite, for running without AWS. It behaves like SQS FIFO. It keeps the order within a subject. While a
 //! message is in flight or postponed, later messages of its subject wait. It queues the same change once in five
-//! minutes. Unlike in SQS, a new message of a subject ends the pauses of its postponed messages. A message that the
+//! minutes, and not again while its message is in the queue. Unlike in SQS, a new message of a subject ends the pauses of its postponed messages. A message that the
 //! worker received too often becomes a dead letter.
 //!
 //! The cost of sending and receiving does not depend on how many messages wait. At most [`MAX_WAITING`] may wait.
@@ -26,6 +26,10 @@ use crate::sqlite::Database;
 
 /// How long a uuid is remembered (SQS developer guide, "FIFO queues").
 const DEDUPLICATION_MS: i64 = 5 * 60 * 1000;
+
+/// Among so many messages of its subject, the oldest ones, another copy of a queued change is found. This limits the cost
+/// of sending. Beyond it a copy is queued, too, which is harmless: the record decides about both.
+const MAX_COMPARED: u32 = 1_000;
 
 /// The most messages that may wait or be in flight. More are refused. This limits the file to about 170 MB.
 pub(crate) const MAX_WAITING: u32 = 300_000;
@@ -263,8 +267,16 @@ fn put(connection: &Connection, changes: &[Change], now_ms: i64) -> rusqlite::Re
         "INSERT INTO messages (uuid, subject, body, sent_at_ms, visible_at_ms) \
          VALUES (?1, ?2, ?3, ?4, ?4)",
     )?;
+    // A change that fails for longer than its uuid is remembered keeps its pause and its place.
+    let mut queued = connection.prepare_cached(
+        "SELECT 1 FROM (SELECT uuid FROM messages INDEXED BY messages_in_order \
+         WHERE dead = 0 AND subject = ?1 ORDER BY seq LIMIT ?3) WHERE uuid = ?2",
+    )?;
     for change in changes {
         let subject = change.subject.to_string();
+        if queued.exists((&subject, change.uuid.as_str(), MAX_COMPARED))? {
+            continue;
+        }
         if remember.execute((change.uuid.as_str(), &subject, now_ms))? == 0 {
             continue;
         }

@@ -37,7 +37,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::Scheduler;
-use super::summary::{Problem, RunOutcome, Summary};
+use super::summary::{Cut, Problem, Summary};
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::event::{Change, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
@@ -189,11 +189,9 @@ impl Scheduler {
             }
             summary.add("pages", 1);
             summary.add("events", page.events.len());
-            if !self
-                .queue_page(&page, &mut cursor, deadline, summary)
-                .await?
-            {
-                summary.outcome = RunOutcome::Continues;
+            let cut = self.queue_page(&page, &mut cursor, deadline, summary);
+            if let Some(cut) = cut.await? {
+                summary.cut(cut);
                 return Ok(());
             }
             let times = PublishedSpan::of(&page.events);
@@ -212,7 +210,7 @@ impl Scheduler {
             self.move_cursor(&cursor, &mut version, summary.mode)
                 .await?;
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = RunOutcome::Continues;
+                summary.cut(Cut::Time);
                 return Ok(());
             }
             page = self.log.log_page(&next, deadline).await?;
@@ -271,37 +269,39 @@ impl Scheduler {
         Ok(okta.log_since(&rfc3339(since_ms), &types, deadline).await?)
     }
 
-    /// Queues the events of a page that ask for a change. Returns `false` if the time was up first.
+    /// Queues the events of a page that ask for a change. Returns what ended the run first, if anything did.
     async fn queue_page(
         &self,
         page: &LogPage,
         cursor: &mut Cursor,
         deadline: Deadline,
         summary: &mut Summary,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<Cut>, Failure> {
         let now = rfc3339(self.clock().now_ms());
         let reading = read_log_events(&page.events, &self.ports.app, &now);
         summary.add("ignored", reading.ignored.len());
         summary.problems.extend(unreadable(&reading.unreadable));
         if summary.mode == Mode::Report {
             summary.add("would_queue", reading.changes.len());
-            return Ok(true);
+            return Ok(None);
         }
         let sent = self.send(&reading.changes, deadline).await?;
         summary.add("queued", sent.count);
         match sent.failure {
             // Without a queue the cursor keeps the changes that are not done yet, and the run goes on.
-            Some(failure) if failure.side != Side::Queue && !sent.out_of_time => {
+            Some(failure) if failure.side != Side::Queue && sent.cut.is_none() => {
                 summary.add("open", sent.open.len());
                 if cursor.open.len() + sent.open.len() > MAX_OPEN {
                     return Err(failure);
                 }
                 let open = sent.open.into_iter();
                 cursor.open.extend(open.map(|open| open.change));
-                Ok(true)
+                Ok(None)
             }
+            // The run reads the page again, so the changes that are not done are not lost.
+            Some(_) if matches!(sent.cut, Some(Cut::Pause(_))) => Ok(sent.cut),
             Some(failure) => Err(failure),
-            None => Ok(!sent.out_of_time),
+            None => Ok(sent.cut),
         }
     }
 
@@ -317,7 +317,7 @@ impl Scheduler {
         }
         let sent = self.send(&kept, deadline).await?;
         summary.add("queued", sent.count);
-        if sent.failure.is_none() && !sent.out_of_time {
+        if sent.failure.is_none() && sent.cut.is_none() {
             return Ok(Vec::new());
         }
         let open = self.open(kept).await?;

@@ -165,6 +165,7 @@ impl Scheduler {
             self.note_refusal(failure);
             summary.outcome = RunOutcome::Stopped;
             summary.message = Some(failure.to_string());
+            summary.class = Some(failure.class);
         }
         self.conclude(&summary, &result).await;
         if let Err(failure) = ledger.conclude(lease, Conclusion::default()).await {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use super::catch_up::OpenChange;
+use super::summary::Cut;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::{Failure, Side};
@@ -30,12 +31,12 @@ pub(super) struct Sent {
     pub(super) open: Vec<OpenChange>,
     /// The first failure.
     pub(super) failure: Option<Failure>,
-    /// Whether the time was up before all were sent.
-    pub(super) out_of_time: bool,
+    /// What ended the run before all were sent.
+    pub(super) cut: Option<Cut>,
 }
 
 impl Scheduler {
-    /// Sends `changes` in order, until the time is up or the queue is out of reach.
+    /// Sends `changes` in order, until the time is up, changes are paused or the queue is out of reach.
     ///
     /// # Errors
     /// When the table fails.
@@ -48,7 +49,11 @@ impl Scheduler {
         let mut failures = 0;
         for portion in changes.chunks(MAX_PORTION) {
             if is_interrupted() || deadline.remaining() < MIN_TIME {
-                sent.out_of_time = true;
+                sent.cut = Some(Cut::Time);
+                return Ok(sent);
+            }
+            if let Some(pause) = self.pause().await? {
+                sent.cut = Some(Cut::Pause(pause));
                 return Ok(sent);
             }
             let until = deadline.earlier_by(SPARE);
@@ -71,7 +76,12 @@ impl Scheduler {
                         sent.open.extend(open);
                     }
                     if deadline.remaining() < MIN_TIME {
-                        sent.out_of_time = true;
+                        sent.cut = Some(Cut::Time);
+                        return Ok(sent);
+                    }
+                    // The worker begins no subject while changes are paused. The changes did not fail.
+                    if let Some(pause) = self.pause().await? {
+                        sent.cut = Some(Cut::Pause(pause));
                         return Ok(sent);
                     }
                     sent.failure.get_or_insert(failure);

@@ -13,6 +13,15 @@ use crate::ids::{AccountId, Subject, TeamId};
 use crate::provision::Step;
 use crate::settings::Mode;
 
+/// Why a run ends before all is done. The next run does the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// The time was up.
+    Time,
+    /// This command or setting paused changes meanwhile.
+    Pause(&'static str),
+}
+
 words! {
     /// How a run ended.
     pub enum RunOutcome {
@@ -20,7 +29,7 @@ words! {
         Completed = "completed",
         /// The time was up. The next run does the rest.
         Continues = "continues",
-        /// Nothing was done, because another run of the task is at work or changes are paused.
+        /// Another run of the task is at work, or changes are paused: the run began nothing, or nothing more.
         Skipped = "skipped",
         /// A limit or an unreadable source stopped it, and `message` says which. In report mode, the same would stop an
         /// apply.
@@ -98,6 +107,9 @@ pub struct Summary {
     /// What the operator should know, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub message: Option<String>,
+    /// Of a run that was stopped: whether a retry may fix it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<Class>,
     /// What was counted, by stable names.
     pub counts: BTreeMap<Cow<'static, str>, usize>,
     /// The differences, and what was (or would be) done about them.
@@ -128,6 +140,7 @@ impl Summary {
             started_at,
             took_ms: 0,
             message: None,
+            class: None,
             counts: BTreeMap::new(),
             differences: Vec::new(),
             problems: Vec::new(),
@@ -135,6 +148,19 @@ impl Summary {
             unmanaged_accounts: Vec::new(),
             unmanaged_teams: Vec::new(),
             omitted: 0,
+        }
+    }
+
+    /// Ends the run before all is done.
+    pub(super) fn cut(&mut self, cut: Cut) {
+        match cut {
+            Cut::Time => self.outcome = RunOutcome::Continues,
+            Cut::Pause(pause) => {
+                self.outcome = RunOutcome::Skipped;
+                self.message = Some(format!(
+                    "changes are paused ({pause}): what the run had begun is finished, and the rest waits for the next run"
+                ));
+            }
         }
     }
 

@@ -27,6 +27,7 @@ mod status;
 mod work;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,7 @@ use self::prometheus::Totals;
 use self::status::{Status, StatusSource};
 
 pub use self::lock::{OnlyOne, is_served};
-pub use self::options::{Intervals, Options, Settings};
+pub use self::options::{Intervals, Options, Settings, StatusAddress};
 pub use self::status::shell_word;
 use self::work::Dispatcher;
 
@@ -184,9 +185,9 @@ impl Ready {
 
         let (stopper, stop) = watch::channel(false);
         let door = Door::new(Connections::new(places), gate);
-        let status = match options.status {
+        let status = match listen_for_status(options.status)? {
             None => None,
-            Some(address) => {
+            Some(listener) => {
                 let reads = database.another()?;
                 let Table {
                     ledger,
@@ -209,7 +210,7 @@ impl Ready {
                     totals: totals.clone(),
                     stop: stop.clone(),
                 });
-                Some((listen(address, "--status")?, page))
+                Some((listener, page))
             }
         };
         Ok(Self {
@@ -235,7 +236,7 @@ impl Ready {
         self.listener.local_addr()
     }
 
-    /// Where the status page is shown.
+    /// Where the status page is shown, if it is.
     ///
     /// # Errors
     /// When the operating system does not say.
@@ -332,24 +333,46 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
+fn listen_for_status(status: StatusAddress) -> Result<Option<TcpListener>, Failure> {
+    let option = "--status";
+    match status {
+        StatusAddress::Off => Ok(None),
+        StatusAddress::At(address) => listen(address, option).map(Some),
+        StatusAddress::IfFree(address) => match bind(address) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                tracing::warn!(
+                    "there is no status page, because another program has {address}. Choose another address with {option}"
+                );
+                Ok(None)
+            }
+            bound => bound
+                .map(Some)
+                .map_err(|error| cannot_listen(address, option, &error)),
+        },
+    }
+}
+
 fn listen(address: SocketAddr, option: &str) -> Result<TcpListener, Failure> {
-    let listening = || {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        // A restart does not wait for connections of the last run.
-        socket.set_reuseaddr(cfg!(unix))?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
+    bind(address).map_err(|error| cannot_listen(address, option, &error))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    listening().map_err(|error: std::io::Error| {
-        Failure::permanent(
-            Side::Settings,
-            format!("{address} cannot be listened on ({}).", error.kind()),
-            format!("Choose another address with {option}."),
-        )
-    })
+    // A restart does not wait for connections of the last run.
+    socket.set_reuseaddr(cfg!(unix))?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn cannot_listen(address: SocketAddr, option: &str, error: &std::io::Error) -> Failure {
+    Failure::permanent(
+        Side::Settings,
+        format!("{address} cannot be listened on ({}).", error.kind()),
+        format!("Choose another address with {option}."),
+    )
 }
 
 fn defect(what: String) -> Failure {

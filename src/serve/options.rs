@@ -8,13 +8,24 @@ use std::time::Duration;
 use crate::schedule::Task;
 use crate::settings::{EngineSettings, HookSettings, ScheduleSettings};
 
+/// Where the status page is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusAddress {
+    /// Nowhere.
+    Off,
+    /// Here. If another program has the address, `serve` does not start.
+    At(SocketAddr),
+    /// Here, or nowhere if another program has the address, such as another `serve`.
+    IfFree(SocketAddr),
+}
+
 /// Where to listen and what to work on.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Where Okta's deliveries come in.
     pub listen: SocketAddr,
     /// Where the status page is shown, if at all.
-    pub status: Option<SocketAddr>,
+    pub status: StatusAddress,
     /// The database file; it is made if it is missing.
     pub data: PathBuf,
     /// How often the tasks run.

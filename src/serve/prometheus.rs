@@ -27,6 +27,17 @@ const EMPTY_AT_FIRST: [Metric; 2] = [Metric::Ignored(""), Metric::Applied("")];
 /// Failures by class and cause. Their sum by class is there from the start: an alert sees the first one.
 const BY_CAUSE: &str = "failed_by_cause_total";
 
+/// The codes that a delivery is answered with (`crate::receiver`).
+const ANSWERS: [StatusCode; 7] = [
+    StatusCode::OK,
+    StatusCode::NO_CONTENT,
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
+
 /// What was counted since the start.
 #[derive(Debug)]
 pub(crate) struct Totals {
@@ -67,12 +78,14 @@ impl Totals {
     pub fn new(metrics: Arc<Metrics>, started_ms: i64) -> Self {
         let sums = from_the_start().map(|metric| (metric, 0)).collect();
         let failed = Class::ALL.map(|class| (class.as_str(), 0));
+        let answers = ANSWERS.map(|status| (status.as_u16(), 0));
         Self {
             metrics,
             started_ms,
             counted: Mutex::new(Counted {
                 sums,
                 failed: failed.into(),
+                answers: answers.into(),
                 ..Counted::default()
             }),
         }

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -13,8 +12,8 @@ use super::stopped;
 use crate::deadline::Deadline;
 use crate::failure::{Class, Failure};
 use crate::provision::dry_runs;
-use crate::schedule::{Mode, RunOutcome, Scheduler, Task};
-use crate::store::Documents;
+use crate::schedule::{Mode, RunOutcome, Scheduler, Summary, Task};
+use crate::store::{Documents, read};
 
 /// How a run ended, as far as the schedule has to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +24,17 @@ pub(crate) enum Ended {
     Skipped,
     /// Something stopped it that may pass: try again soon.
     Stopped,
+}
+
+impl Ended {
+    /// From the end of the run to the beginning of the next.
+    fn pause(self, every: Duration) -> Duration {
+        match self {
+            Self::AsUsual => every,
+            Self::Skipped => SOON.min(every),
+            Self::Stopped => AFTER_STOP.min(every),
+        }
+    }
 }
 
 /// One run of a task. It logs and records by itself what became of it.
@@ -49,8 +59,9 @@ const MAX_RUN: Duration = Duration::from_secs(30 * 60);
 const FIRST: Duration = Duration::from_secs(60);
 
 /// How long `task` waits after a start. Catch-up reads the System Log at once, because it finds what was missed
-/// meanwhile. The other tasks run when they are due, so that frequent starts do not cause frequent runs. A task that
-/// only reported so far, or whose dry runs wait, is due at once when it may apply them.
+/// meanwhile. The other tasks run when they are due, so that frequent starts do not cause frequent runs. After a stop that
+/// may pass they are due as soon as without the start. A task that only reported so far, or whose dry runs wait, is due
+/// at once when it may apply them.
 pub async fn first(
     scheduler: &Scheduler,
     task: Task,
@@ -61,26 +72,34 @@ pub async fn first(
     if task == Task::CatchUp {
         return Ok(Duration::ZERO);
     }
-    let report = documents
-        .document(&format!("report#{}", task.as_str()))
-        .await?;
-    let report = report.and_then(|report| serde_json::from_str::<Value>(&report.json).ok());
-    let report = report.unwrap_or_default();
+    let report: Option<Summary> = read(&**documents, &format!("report#{}", task.as_str())).await?;
     if scheduler.usual_mode(task) == Mode::Apply {
+        let mode = report.as_ref().map(|report| report.mode);
+        let outcome = report.as_ref().map(|report| report.outcome);
         // A reconcile that was stopped has taken up the dry runs before; a restart does not repeat it.
-        let is_tried = report["mode"] == "apply" && report["outcome"] == "stopped";
+        let is_tried = mode == Some(Mode::Apply) && outcome == Some(RunOutcome::Stopped);
         let has_dry_runs = task == Task::Reconcile && dry_runs(&**documents).await?.is_some();
-        if report["mode"] == "report" || (has_dry_runs && !is_tried) {
+        if mode == Some(Mode::Report) || (has_dry_runs && !is_tried) {
             return Ok(Duration::ZERO);
         }
     }
-    let began = report["started_at"].as_str();
-    let began = began.and_then(|began| began.parse().ok());
-    let Some(began) = began.map(jiff::Timestamp::as_millisecond) else {
-        return Ok(FIRST.min(every));
+    let due = report.and_then(|report| until_due(&report, every, now_ms));
+    Ok(due.unwrap_or(FIRST.min(every)))
+}
+
+/// How long it is until the next run after `last`, as [`Repeated`] would wait without a restart, or less.
+fn until_due(last: &Summary, every: Duration, now_ms: i64) -> Option<Duration> {
+    let began: jiff::Timestamp = last.started_at.parse().ok()?;
+    let since_ms = now_ms.saturating_sub(began.as_millisecond());
+    let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
+    let usual = every.saturating_sub(since);
+    let ended = match (last.outcome, last.class) {
+        (RunOutcome::Skipped, _) => Ended::Skipped,
+        (RunOutcome::Stopped, Some(Class::Retryable)) => Ended::Stopped,
+        _ => return Some(usual),
     };
-    let since = u64::try_from(now_ms.saturating_sub(began)).unwrap_or(0);
-    Ok(every.saturating_sub(Duration::from_millis(since)))
+    let since_end = since.saturating_sub(Duration::from_millis(last.took_ms));
+    Some(usual.min(ended.pause(every).saturating_sub(since_end)))
 }
 
 /// `task` of `scheduler`, as the settings say.
@@ -138,9 +157,7 @@ impl Repeated {
                 }
             };
             wait = match ended {
-                Ok(Ended::AsUsual) => self.every,
-                Ok(Ended::Skipped) => SOON.min(self.every),
-                Ok(Ended::Stopped) => AFTER_STOP.min(self.every),
+                Ok(ended) => ended.pause(self.every),
                 Err(_) => {
                     tracing::error!(task = self.name, "a scheduled run panicked");
                     SOON.min(self.every)

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::stopped;
+use crate::clock::later;
 use crate::deadline::Deadline;
 use crate::event::Change;
 use crate::failure::Failure;
@@ -28,7 +29,7 @@ const MAX_EVENTS_PER_LOOK: usize = 50;
 /// A message becomes a dead letter after it was received this often, as in the template (`maxReceiveCount`). With the
 /// worker's pauses that is two days: as long as an outage of a weekend.
 const MAX_RECEIVES: u32 = 100;
-/// A clock that goes back by more than this is noticed.
+/// A clock that goes back by more than this between two turns is noticed.
 const STEP_MS: i64 = 1_000;
 /// Other programs on the same file, and pauses that end, are noticed after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -49,8 +50,9 @@ impl Dispatcher {
         let mut trouble = None;
         let mut steps = Steps::default();
         while !*stop.borrow() {
-            if steps.went_back(self.worker.ports.clock.now_ms()) {
-                self.cut_times().await;
+            let now_ms = self.worker.ports.clock.now_ms();
+            if let Some(step) = steps.back(now_ms, Instant::now()) {
+                self.cut_times(step).await;
             }
             let free = Pace::QUEUED
                 .subjects_at_once
@@ -134,7 +136,12 @@ impl Dispatcher {
     }
 
     /// After the clock went back, shortens the times of messages that would stay hidden for too long.
-    async fn cut_times(&self) {
+    async fn cut_times(&self, step: Step) {
+        if let Step::Back(step_ms) = step
+            && let Err(failure) = self.queue.set_back(step_ms).await
+        {
+            tracing::error!("could not shorten the pauses of messages: {failure}");
+        }
         match self.queue.cut_times(VISIBILITY).await {
             Ok(0) => {}
             Ok(messages) => tracing::warn!(
@@ -196,18 +203,29 @@ impl Dispatcher {
     }
 }
 
+/// How the clock may have gone back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// By any time: nobody knows what the clock did while the program did not run.
+    Unknown,
+    /// By so many milliseconds.
+    Back(i64),
+}
+
 /// Sees when the clock goes back.
 #[derive(Debug, Default)]
 struct Steps {
-    latest_ms: Option<i64>,
+    latest: Option<(i64, Instant)>,
 }
 
 impl Steps {
-    /// Whether the clock went back since the last call. The first call says yes: nobody knows what the clock did
-    /// while the program did not run.
-    fn went_back(&mut self, now_ms: i64) -> bool {
-        let latest_ms = self.latest_ms.replace(now_ms);
-        latest_ms.is_none_or(|latest_ms| now_ms < latest_ms.saturating_sub(STEP_MS))
+    /// The step by which the clock went back since the last call, if it did. `at` tells how much time passed.
+    fn back(&mut self, now_ms: i64, at: Instant) -> Option<Step> {
+        let Some((latest_ms, latest_at)) = self.latest.replace((now_ms, at)) else {
+            return Some(Step::Unknown);
+        };
+        let step_ms = later(latest_ms, at - latest_at).saturating_sub(now_ms);
+        (step_ms > STEP_MS).then_some(Step::Back(step_ms))
     }
 }
 
@@ -253,23 +271,29 @@ fn comes_back<T>(written: Result<T, Failure>) {
 
 #[cfg(test)]
 mod tests {
-    use super::Steps;
+    use super::*;
 
     #[test]
-    fn a_clock_that_goes_back_is_noticed_once() {
+    fn a_clock_that_goes_back_is_noticed_once_with_its_step() {
         const DAY_MS: i64 = 24 * 3_600_000;
         let mut steps = Steps::default();
-        assert!(steps.went_back(DAY_MS));
-        for (now_ms, went_back) in [
-            (DAY_MS + 1_000, false),
-            (DAY_MS, false),
-            (2 * DAY_MS, false),
-            (DAY_MS, true),
-            (DAY_MS + 1_000, false),
-            (0, true),
-            (0, false),
+        let start = Instant::now();
+        assert_eq!(steps.back(DAY_MS, start), Some(Step::Unknown));
+        for (at_s, now_ms, back_ms) in [
+            (1, DAY_MS + 1_000, None),
+            (1, DAY_MS, None),
+            (2, 2 * DAY_MS, None),
+            (2, DAY_MS, Some(DAY_MS)),
+            (3, DAY_MS + 1_000, None),
+            (3, 0, Some(DAY_MS + 1_000)),
+            (3, 0, None),
+            // Time passed, and the clock shows less of it.
+            (103, 40_000, Some(60_000)),
+            (104, 41_000, None),
         ] {
-            assert_eq!(steps.went_back(now_ms), went_back, "{now_ms}");
+            let at = start + Duration::from_secs(at_s);
+            let expected = back_ms.map(Step::Back);
+            assert_eq!(steps.back(now_ms, at), expected, "{at_s} s: {now_ms}");
         }
     }
 }

@@ -80,3 +80,7 @@ pub struct RemovalCount {
 
 /// An hour, in milliseconds.
 pub(super) const REMOVALS_MS: i64 = 60 * 60 * 1000;
+
+/// Removals are counted until the end of the present ten minutes, by clocks that differ a little. A later removal is
+/// from before the clock was set back, and counts for nothing.
+pub(super) const REMOVALS_SPAN_MS: i64 = 10 * 60 * 1000;

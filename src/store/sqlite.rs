@@ -9,7 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::{
     AccountOwner, Document, Documents, Linked, Recalled, RemovalCount, Store, Stored, TeamLink,
-    TeamPairs, UserLink, documents::REMOVALS_MS,
+    TeamPairs, UserLink,
+    documents::{REMOVALS_MS, REMOVALS_SPAN_MS},
 };
 use crate::failure::{Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
@@ -308,16 +309,19 @@ impl Documents for SqliteStore {
         let people = people.to_vec();
         self.write(move |connection| {
             let oldest = now_ms.saturating_sub(REMOVALS_MS);
+            let span = now_ms.div_euclid(REMOVALS_SPAN_MS);
+            let ahead = (span + 1).saturating_mul(REMOVALS_SPAN_MS);
             connection.execute("DELETE FROM removals WHERE at_ms <= ?1", [oldest])?;
             let mut newly = Vec::new();
             for person in people {
-                let sql = "INSERT OR IGNORE INTO removals (person, at_ms) VALUES (?1, ?2)";
-                if connection.execute(sql, (&person, now_ms))? > 0 {
+                let sql = "INSERT INTO removals (person, at_ms) VALUES (?1, ?2) \
+                           ON CONFLICT (person) DO UPDATE SET at_ms = ?2 WHERE at_ms >= ?3";
+                if connection.execute(sql, (&person, now_ms, ahead))? > 0 {
                     newly.push(person);
                 }
             }
-            let total: i64 =
-                connection.query_row("SELECT COUNT(*) FROM removals", [], |row| row.get(0))?;
+            let sql = "SELECT COUNT(*) FROM removals WHERE at_ms < ?1";
+            let total: i64 = connection.query_row(sql, [ahead], |row| row.get(0))?;
             let total = usize::try_from(total).unwrap_or(usize::MAX);
             Ok(RemovalCount { total, newly })
         })

@@ -24,6 +24,7 @@ mod asked;
 mod follow_ups;
 mod inline;
 mod late;
+mod pace;
 mod record;
 mod report;
 mod serve;
@@ -44,13 +45,14 @@ use crate::event::Change;
 use crate::failure::{Failure, Side};
 use crate::ids::{EventUuid, Subject};
 use crate::interruption::is_interrupted;
-use crate::ledger::{ClaimOutcome, Leased, Reason, SUBJECT_WAIT, Work, lease_within};
-use crate::provision::{Changes, Ports, Provisioner, SecondLook, Shadow};
+use crate::ledger::{ClaimOutcome, Leased, Reason, Work, lease_within};
+use crate::provision::{Changes, Ports, Provisioner, Shadow, paused_since};
 use crate::queue::Queue;
 use crate::telemetry::{Metric, Metrics};
 
 pub use inline::InlineQueue;
 pub(crate) use late::Late;
+pub use pace::{Pace, Pauses};
 
 use serve::{Claimed, panicked};
 use surroundings::Surroundings;
@@ -105,51 +107,6 @@ impl Verdict {
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
         matches!(self, Self::Retry { .. } | Self::Wait { .. })
-    }
-}
-
-/// How the time of one run is spent.
-#[derive(Debug, Clone, Copy)]
-pub struct Pace {
-    /// Kept free at the end for recording the results.
-    pub recording: Duration,
-    /// The worker does not begin a subject with less time left.
-    pub least: Duration,
-    /// How many subjects the worker works on at once. It is low because Anypoint serializes the writes of an
-    /// organization.
-    pub subjects_at_once: usize,
-    /// How long to wait for a subject that another run works on.
-    pub patience: Duration,
-    /// Where a second look happens, when one is needed.
-    pub second_look: SecondLook,
-}
-
-impl Pace {
-    /// For answering within Okta's 3 seconds.
-    pub const INLINE: Self = Self {
-        recording: Duration::from_millis(300),
-        least: Duration::from_millis(400),
-        subjects_at_once: 4,
-        patience: Duration::from_millis(1500),
-        second_look: SecondLook::AtOnce,
-    };
-    /// For working from a queue.
-    pub const QUEUED: Self = Self {
-        recording: Duration::from_secs(2),
-        least: Duration::from_secs(5),
-        subjects_at_once: 4,
-        patience: SUBJECT_WAIT,
-        second_look: SecondLook::Later,
-    };
-    /// For an operator who waits for the answer.
-    pub const BY_HAND: Self = Self::QUEUED.without_queue();
-
-    /// The same where no queue brings a change back: the second look is a second read in the same run.
-    pub(crate) const fn without_queue(self) -> Self {
-        Self {
-            second_look: SecondLook::AtOnce,
-            ..self
-        }
     }
 }
 
@@ -279,9 +236,16 @@ impl Worker {
         deadline: Deadline,
     ) -> Vec<Verdict> {
         let back = |after| vec![Verdict::retry_after(after); changes.len()];
-        if self.ports.policy.changes == Changes::Pause {
-            tracing::warn!(%subject, "changes are paused (CHANGES=pause); events go back");
-            return back(Some(PAUSED_FOR));
+        match self.pause().await {
+            Ok(None) => {}
+            Ok(Some(pause)) => {
+                tracing::warn!(%subject, "changes are paused ({pause}); events go back");
+                return back(Some(PAUSED_FOR));
+            }
+            Err(failure) => {
+                tracing::error!(%subject, "could not read whether changes are paused: {failure}");
+                return back(failure.retry_after);
+            }
         }
         if is_interrupted() || deadline.remaining() < self.pace.least {
             return back(None);
@@ -362,6 +326,18 @@ impl Worker {
             verdicts[position] = verdict;
         }
         in_order(verdicts)
+    }
+
+    /// The setting or command that pauses changes, if this worker heeds it.
+    async fn pause(&self) -> Result<Option<&'static str>, Failure> {
+        if self.ports.policy.changes == Changes::Pause {
+            return Ok(Some("CHANGES=pause"));
+        }
+        if self.pace.pauses == Pauses::Setting {
+            return Ok(None);
+        }
+        let since = paused_since(&*self.ports.documents).await?;
+        Ok(since.map(|_| "okta-anypoint pause"))
     }
 
     /// The events of which this is a repetition, because their records are final.

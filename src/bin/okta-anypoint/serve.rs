@@ -1,10 +1,10 @@
 //! The whole product without AWS.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use okta_anypoint::serve::{Intervals, Options, Ready, Settings};
+use okta_anypoint::serve::{Intervals, Options, Ready, Settings, StatusAddress};
 use okta_anypoint::settings::{
     self, EngineSettings, HookSettings, Needs, ScheduleSettings, is_loopback,
 };
@@ -37,9 +37,9 @@ pub struct Args {
     listen: SocketAddr,
     #[command(flatten)]
     file: UsualFile,
-    /// Where to show the status page, /health and /ready.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8088")]
-    status: SocketAddr,
+    /// Where to show the status page, /health and /ready [default: 127.0.0.1:8088 if it is free, else off].
+    #[arg(long, value_name = "ADDR")]
+    status: Option<SocketAddr>,
     /// Show no status page.
     #[arg(long, conflicts_with = "status")]
     no_status: bool,
@@ -66,25 +66,33 @@ pub struct Args {
 #[derive(Debug, Clone, Copy)]
 struct Every(Option<Duration>);
 
+/// Where the status page is shown without `--status`.
+const USUAL_STATUS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8088);
+
 /// Starts, works until told to stop.
 pub async fn run(args: Args, console: &Console) -> anyhow::Result<Exit> {
-    let is_exposed = !args.no_status && !args.status.ip().is_loopback();
-    if is_exposed && !args.expose_status {
+    let exposed = args.status.filter(|address| !address.ip().is_loopback());
+    if let Some(address) = exposed
+        && !args.expose_status
+    {
         return Err(Usage(format!(
-            "--status {} shows the status page, which has no password, to anybody who can reach that address. Add \
-             --expose-status if a firewall or a proxy decides who may, or name a loopback address",
-            args.status
+            "--status {address} shows the status page, which has no password, to anybody who can reach that address. Add \
+             --expose-status if a firewall or a proxy decides who may, or name a loopback address"
         ))
         .into());
     }
     let (settings, deciding) = settings().await?;
     start_logging();
-    if is_exposed {
+    if exposed.is_some() {
         tracing::warn!("the status page has no password, and other machines can reach its address");
     }
     let options = Options {
         listen: args.listen,
-        status: (!args.no_status).then_some(args.status),
+        status: match args.status {
+            _ if args.no_status => StatusAddress::Off,
+            Some(address) => StatusAddress::At(address),
+            None => StatusAddress::IfFree(USUAL_STATUS),
+        },
         data: args.file.data,
         intervals: Intervals {
             catch_up: args.catch_up_every.0,

@@ -6,7 +6,8 @@
 //! of a change that failed for a minute.
 //!
 //! A clock that was set back leaves times that are too far ahead. A postponed message would block its subject until the
-//! clock reaches them, so such times are cut.
+//! clock reaches them. So every pause is shortened by the step of the clock. If the step is not known, times that are
+//! longer than possible are cut.
 
 use std::time::Duration;
 
@@ -45,6 +46,17 @@ impl SqliteQueue {
                 cut(connection, &subject, now_ms)?;
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// After the clock was set back by `step_ms`, leaves hidden messages hidden for exactly the time that was left.
+    pub async fn set_back(&self, step_ms: i64) -> Result<(), Failure> {
+        let now_ms = self.clock.now_ms();
+        self.write(move |connection| {
+            let sql = "UPDATE messages SET visible_at_ms = MAX(visible_at_ms - ?2, ?1), \
+                       sent_at_ms = MIN(sent_at_ms, ?1) WHERE dead = 0 AND visible_at_ms > ?1";
+            connection.execute(sql, (now_ms, step_ms)).map(|_| ())
         })
         .await
     }

@@ -24,7 +24,7 @@ use crate::ledger::{
 };
 use crate::okta::{AppUser, NewUser, Okta};
 use crate::schedule::Scheduler;
-use crate::schedule::summary::{Problem, RunOutcome, Summary};
+use crate::schedule::summary::{Cut, Problem, Summary};
 use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that a run works on at the same time.
@@ -74,7 +74,11 @@ impl Scheduler {
         let total = jobs.len();
         for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
-                summary.outcome = RunOutcome::Continues;
+                summary.cut(Cut::Time);
+                return Ok(());
+            }
+            if let Some(pause) = self.pause().await? {
+                summary.cut(Cut::Pause(pause));
                 return Ok(());
             }
             let to_create = portion

@@ -16,6 +16,8 @@
 //! | while queueing | the run ends as [`RunOutcome::Continues`], and the next run does the rest |
 //! | while working inline (no queue) | the same, and a subject that was begun is finished or given back |
 //!
+//! A pause that begins meanwhile ends the run in the same way, as [`RunOutcome::Skipped`].
+//!
 //! Reading has to fit into the time-out. It takes one call for 500 people on each side and two for each
 //! group, [`READS_AT_ONCE`] at a time. `benches/reconcile.rs` measures it at the largest organization that
 //! Anypoint allows (10,000 users, 1,000 teams). The remotes' rate limits slow it down: a run waits as long as they
@@ -133,8 +135,8 @@ impl Scheduler {
             }
             None => {}
         }
-        if sent.out_of_time {
-            summary.outcome = RunOutcome::Continues;
+        if let Some(cut) = sent.cut {
+            summary.cut(cut);
         } else if let Some(version) = dry_runs.filter(|_| is_whole) {
             dry_runs_taken_up(self.documents(), version).await?;
         }

@@ -131,6 +131,7 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             Health::Problems => ("failed", "left problems"),
             Health::Good | Health::Never => match summary.outcome {
                 RunOutcome::Continues => ("queued", "goes on"),
+                RunOutcome::Skipped => ("queued", "paused"),
                 _ => ("done", "completed"),
             },
         };

@@ -13,10 +13,8 @@ use crate::aws::explain;
 use crate::aws::table::{DynamoDbTable, Item, number, text};
 use crate::failure::Failure;
 use crate::store::RemovalCount;
-use crate::store::documents::REMOVALS_MS;
+use crate::store::documents::{REMOVALS_MS, REMOVALS_SPAN_MS as SPAN_MS};
 
-/// The time that one item covers, in milliseconds.
-const SPAN_MS: i64 = 10 * 60 * 1000;
 /// How many items before the current one belong to the last hour.
 const SPANS_BEFORE: i64 = REMOVALS_MS / SPAN_MS;
 

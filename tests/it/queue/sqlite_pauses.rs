@@ -113,13 +113,68 @@ async fn a_clock_set_back_hides_no_message() {
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 3);
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
     world.queue.send(&sent[3..]).await.unwrap();
-    assert_eq!(world.receive(10).await.len(), 4);
+    let out = world.receive(10).await;
+    assert_eq!(out.len(), 4);
     assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
     // Earlier messages are remembered for five minutes, not for a day.
+    let done = out
+        .iter()
+        .find(|message| message.change.uuid == sent[0].uuid);
+    world.delete(&done.unwrap().receipt).await;
     world.clock.advance(5 * 60_000);
     world.queue.send(&sent[..1]).await.unwrap();
     let depth = world.queue.depth().await.unwrap();
-    assert_eq!(depth.waiting, 5);
+    assert_eq!(depth.waiting, 4);
+}
+
+/// Half an hour is less than the longest pause, so only the step says how long a pause is now.
+#[tokio::test]
+async fn a_clock_set_back_by_a_known_step_lengthens_no_pause() {
+    const STEP_MS: i64 = 1_800_000;
+    let world = sqlite().await;
+    let sent = [1, 2, 3].map(|n| change(&format!("user#00u{n}"), n));
+    world.queue.send(&sent).await.unwrap();
+    let out = world.receive(2).await;
+    let pause = Duration::from_secs(60);
+    world.queue.postpone(&out[0].receipt, pause).await.unwrap();
+    world.clock.advance(20_000 - STEP_MS);
+    world.queue.set_back(STEP_MS).await.unwrap();
+    assert_eq!(world.queue.cut_times(HIDDEN).await.unwrap(), 0);
+    // The third one never waited.
+    assert_eq!(received(&world.receive(10).await), uuids(&sent[2..]));
+    // The postponed one and the one in flight: exactly the time that was left.
+    world.clock.advance(39_999);
+    assert!(world.receive(10).await.is_empty());
+    world.clock.advance(1);
+    assert_eq!(received(&world.receive(10).await), uuids(&sent[..2]));
+}
+
+/// Catch-up sends a failing event again, long after the queue forgot its uuid.
+#[tokio::test]
+async fn another_copy_of_a_queued_change_is_dropped_and_ends_no_pause() {
+    let world = sqlite().await;
+    let sent = [change("user#00u1", 1), change("user#00u1", 2)];
+    world.queue.send(&sent).await.unwrap();
+    for message in world.receive(10).await {
+        let pause = Duration::from_secs(1_800);
+        let hidden = world.queue.back_off(message.receipt, pause, START_MS);
+        hidden.await.unwrap();
+    }
+    for _ in 0..3 {
+        world.clock.advance(400_000);
+        world.queue.send(&sent).await.unwrap();
+        assert!(world.receive(10).await.is_empty(), "the pause lasts");
+    }
+    assert_eq!(world.queue.depth().await.unwrap().waiting, 2);
+    world.clock.advance(600_000);
+    let out = world.receive(10).await;
+    assert_eq!(received(&out), uuids(&sent));
+    // A dead letter is not queued any more.
+    let dead = out[0].receipt.clone();
+    world.queue.make_dead_letter(dead).await.unwrap();
+    world.delete(&out[1].receipt).await;
+    world.queue.send(&sent[..1]).await.unwrap();
+    assert_eq!(received(&world.receive(10).await), uuids(&sent[..1]));
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod import_teams;
 mod limits;
 mod members_unread;
 mod partly;
+mod pausing;
 mod reconcile;
 mod reconcile_names;
 mod runs;

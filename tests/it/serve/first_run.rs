@@ -2,9 +2,11 @@
 
 use std::process::{Command, Output};
 
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::simulator::anypoint::AnypointSimulator;
 use okta_anypoint::simulator::okta::OktaSimulator;
+use okta_anypoint::simulator::traffic::Fault;
 use serde_json::Value;
 
 use super::{APP, LONG, Remotes, Serve, eventually};
@@ -260,6 +262,28 @@ async fn a_reconcile_is_due_at_once_after_a_report_but_not_after_a_stop() {
     serve.settled(&remotes).await;
     assert_eq!(ended(&serve, stopped), 1, "{}", serve.log());
     assert_eq!(remotes.enabled("ada"), Some(true));
+}
+
+/// What stopped it may pass, and without the restart it would run again after two minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_does_not_delay_the_run_after_a_stop_that_may_pass() {
+    let remotes = Remotes::start().await;
+    let every = |time| ["--catch-up-every", "off", "--reconcile-every", time];
+    remotes.assign(&remotes.user("ada"));
+    let unavailable = Fault::status("/api/v1/apps/", 501, "{}");
+    remotes.okta.traffic().inject(unavailable);
+    let serve = remotes.serve(&every("1s"));
+    eventually("a stop", || serve.log().contains("scheduled run stopped")).await;
+    drop(serve);
+    remotes.okta.traffic().remove_all_faults();
+    // Ten minutes pass, which is far less than the interval.
+    let began = rfc3339(SystemClock.now_ms() - 600_000);
+    let file = rusqlite::Connection::open(remotes.data()).unwrap();
+    let sql = "UPDATE documents SET json = json_set(json, '$.started_at', ?1) WHERE name = 'report#reconcile'";
+    assert_eq!(file.execute(sql, [began]).unwrap(), 1);
+    drop(file);
+    let _serve = remotes.serve(&every("6h"));
+    eventually("the account", || remotes.has_account("ada")).await;
 }
 
 /// The page says that the brake is off, which change of one person it holds, and that a reconcile only reported.

@@ -95,6 +95,7 @@ async fn metrics_count_the_results_of_events() {
         "okta_anypoint_links{kind=\"user\",origin=\"created\"} 1",
         "okta_anypoint_http_answers_total{code=\"204\"} 1",
         "okta_anypoint_http_answers_total{code=\"401\"} 1",
+        "okta_anypoint_http_answers_total{code=\"503\"} 0",
         "okta_anypoint_age_seconds_count 1",
         // The counters rise at once.
         "okta_anypoint_refused_total 1",
@@ -169,6 +170,24 @@ async fn alerts_and_dashboard_use_existing_metrics() {
             missing.is_empty(),
             "{file} reads {missing:?}, which nothing says"
         );
+    }
+    // The played counters begin at 0, as those of `serve` do: else nobody sees the first increase.
+    let played = std::fs::read_to_string(monitoring("alerts.test.yml")).unwrap();
+    let played = played
+        .lines()
+        .filter_map(|line| line.split_once("series: "));
+    let played = played.filter_map(|(_, series)| series.split(", values").next());
+    let counters: BTreeSet<_> = played
+        .map(|series| series.trim_matches('\''))
+        .filter(|series| series.contains("_total"))
+        .collect();
+    assert!(counters.len() > 5, "{counters:?}");
+    for counter in counters {
+        let is_there = |line: &str| {
+            line.strip_prefix(counter)
+                .is_some_and(|end| end.starts_with(' '))
+        };
+        assert!(scraped.lines().any(is_there), "{counter}: {scraped}");
     }
     let dashboard = std::fs::read_to_string(monitoring("grafana.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();

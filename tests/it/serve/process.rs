@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -114,23 +115,53 @@ async fn serve_names_missing_settings_and_warns_if_okta_cannot_reach_it() {
     }
 }
 
+/// The program without an option about the status page.
+fn without_status(remotes: &Remotes) -> Command {
+    let off = remotes.command(&["--no-status"]);
+    let mut command = Command::new(off.get_program());
+    command.env_clear().stdin(Stdio::null());
+    for (name, value) in off.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.args(off.get_args().filter(|word| *word != "--no-status"));
+    command
+}
+
+/// The options of the second one need not name the status page. Its start says that it shows none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_serve_on_the_machine_starts_without_a_status_page() {
+    let remotes = Remotes::start().await;
+    // If this fails, another program of this machine has the address.
+    let _first = TcpListener::bind("127.0.0.1:8088");
+    let serve = Serve::start(without_status(&remotes), remotes.folder.path());
+    assert_eq!(serve.status, "", "{}", serve.log());
+    let said = ["there is no status page", "127.0.0.1:8088", "--status"];
+    assert!(said.iter().all(|text| serve.log().contains(text)));
+    let events = remotes.assign(&remotes.user("ada"));
+    assert_eq!(remotes.deliver(&serve, &events).await, Some(204));
+    eventually("the account", || remotes.has_account("ada")).await;
+    drop(serve);
+
+    // An address that an operator names is not given up.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut command = without_status(&remotes);
+    command.args(["--status", &address]);
+    let (code, said) = ended(command).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains(&address) && said.contains("--status"),
+        "{said}"
+    );
+}
+
 /// The status page has no password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_page_for_other_machines_needs_an_option() {
     let remotes = Remotes::start().await;
-    let everywhere = ["--status", "0.0.0.0:0"];
     let command = |more: &[&str]| {
-        // The rig's own --status is left out.
-        let mut command = remotes.command(&["--no-status"]);
-        let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
-        let mut again = std::process::Command::new(command.get_program());
-        again.env_clear().stdin(Stdio::null());
-        for (name, value) in command.get_envs() {
-            again.env(name, value.unwrap());
-        }
-        again.args(arguments.iter().filter(|word| *word != "--no-status"));
-        command = again;
-        command.args(everywhere).args(more);
+        let mut command = without_status(&remotes);
+        command.args(["--status", "0.0.0.0:0"]).args(more);
         command
     };
     let (code, said) = ended(command(&[])).await;

@@ -5,6 +5,7 @@ mod links;
 mod lost_leases;
 mod many;
 mod memory;
+mod removals;
 mod sqlite_rows;
 
 use std::sync::Arc;
