@@ -14,6 +14,7 @@ mod import_cut_off;
 mod import_meanwhile;
 mod import_names;
 mod import_teams;
+mod import_unread;
 mod limits;
 mod members_unread;
 mod partly;
