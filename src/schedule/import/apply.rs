@@ -29,6 +29,8 @@ use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that a run works on at the same time.
 const AT_ONCE: usize = 4;
+/// A run stops after this many refusals if Okta accepted no write before.
+const MAX_REFUSED: usize = 2 * AT_ONCE;
 /// A run does not begin an account with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
@@ -66,12 +68,15 @@ impl From<Failure> for Halt {
 impl Scheduler {
     pub(super) async fn carry_out(
         &self,
-        jobs: Vec<Job>,
+        mut jobs: Vec<Job>,
         begun: &mut Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
+        // Refused writes to Okta do not keep the others from their links.
+        jobs.sort_by_key(Job::writes_to_okta);
         let total = jobs.len();
+        let (mut refused_so_far, mut has_written) = (0, false);
         for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
                 summary.outcome = RunOutcome::Continues;
@@ -89,14 +94,18 @@ impl Scheduler {
             }
             let mut stop = None;
             let ends = join_all(running).await;
-            let is_refused =
-                |end: &&(Done<'_>, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
-            let refused = ends.iter().filter(is_refused).count();
-            if refused > 0 {
-                // The right to write may be missing even if the run can read the app.
-                let everybody = refused == AT_ONCE;
+            let refusal = |end: &Result<(), Halt>| match end {
+                Err(Halt::Refused(failure)) => Some(failure.clone()),
+                _ => None,
+            };
+            let refused: Vec<Failure> = ends.iter().filter_map(|(_, end)| refusal(end)).collect();
+            let mut finished = ends.iter().filter(|(_, end)| end.is_ok());
+            has_written |= finished.any(|(done, _)| done.has_written_to_okta());
+            refused_so_far += refused.len();
+            if let Some(failure) = refused.first() {
                 stop = self.check_okta(&self.people, deadline).await.err();
-                if everybody && let Some((_, Err(Halt::Refused(failure)))) = ends.first() {
+                // The right to write may be missing even if the run can read the app.
+                if refused_so_far >= MAX_REFUSED && !has_written {
                     stop.get_or_insert(failure.clone());
                 }
             }

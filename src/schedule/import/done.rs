@@ -33,6 +33,12 @@ impl<'w> Done<'w> {
         self.counts.push(name);
     }
 
+    /// Whether Okta accepted a write.
+    pub(super) fn has_written_to_okta(&self) -> bool {
+        let written = ["created", "assigned", "names_updated"];
+        self.counts.iter().any(|name| written.contains(name))
+    }
+
     /// Adds a change. [`Done::audit`] sets its subject and time.
     pub(super) fn change(&mut self, action: &'static str, id: impl ToString) -> &mut AuditEntry {
         self.entries.push(AuditEntry {

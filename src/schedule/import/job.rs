@@ -52,6 +52,15 @@ impl Job {
         }
     }
 
+    /// Whether it writes to Okta.
+    pub(super) fn writes_to_okta(&self) -> bool {
+        match &self.kind {
+            Kind::Link { .. } => false,
+            Kind::Assign { .. } | Kind::Create { .. } => true,
+            Kind::Agree { names, .. } => !names.fields().is_empty(),
+        }
+    }
+
     pub(super) fn user(&self) -> Option<&OktaUserId> {
         match &self.kind {
             Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
