@@ -52,6 +52,10 @@ impl Job {
         }
     }
 
+    pub(super) fn creates(&self) -> bool {
+        matches!(self.kind, Kind::Create { .. })
+    }
+
     /// Whether it writes to Okta.
     pub(super) fn writes_to_okta(&self) -> bool {
         match &self.kind {
@@ -113,14 +117,7 @@ impl Job {
 fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
     let mut steps = Vec::new();
     if !names.fields().is_empty() {
-        let mut bring = Step::new(
-            action::UPDATE_NAMES,
-            if names.conflict {
-                "changed on both sides since they agreed: Anypoint wins"
-            } else {
-                "changed in Anypoint since both sides agreed"
-            },
-        );
+        let mut bring = Step::new(action::UPDATE_NAMES, names.reason());
         bring.fields = names.fields().into_iter().map(Into::into).collect();
         steps.push(bring);
     }

@@ -20,6 +20,7 @@
 
 mod apply;
 mod begun;
+mod create;
 mod done;
 mod job;
 mod linkable;
@@ -40,10 +41,10 @@ use crate::failure::Failure;
 use crate::http::{CallError, Listed};
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
-use crate::okta::User;
+use crate::okta::{AppUser, User};
 use crate::provision::{Step, standing, unread_attributes};
 use crate::settings::{ImportMode, Mode};
-use crate::store::Origin;
+use crate::store::{Origin, UserLink};
 
 use begun::Begun;
 use job::{Job, Kind};
@@ -271,8 +272,23 @@ impl Scheduler {
         Ok(Kind::Create { email })
     }
 
-    /// What the names of a linked account require. Compares only imported links. In mode `link` the import writes no
-    /// names, and only remembers those that both sides have.
+    /// What the names of an imported link require. In mode `link` the import writes no names, and only remembers those
+    /// that both sides have.
+    fn names(
+        &self,
+        account: &Account,
+        person: (&User, &AppUser),
+        link: &UserLink,
+    ) -> Option<Names> {
+        let attributes = &self.ports.policy.attributes;
+        let names = Names::compare(account, person, attributes, link.agreed.as_ref());
+        if self.settings.import == ImportMode::Link {
+            return Some(names.without_changes(link.agreed.as_ref()?));
+        }
+        Some(names)
+    }
+
+    /// What a linked account requires. Compares only the names of imported links.
     fn agree(
         &self,
         people: &People,
@@ -289,11 +305,8 @@ impl Scheduler {
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;
-        let person = (found, app_user);
-        let mut names = Names::compare(account, person, attributes, link.agreed.as_ref());
-        if self.settings.import == ImportMode::Link {
-            names = names.without_changes(link.agreed.as_ref()?);
-        } else {
+        let names = self.names(account, (found, app_user), link)?;
+        if self.settings.import != ImportMode::Link {
             let unread = unread_attributes(&attributes.unread(found, Some(app_user)));
             let problem = |failure| Problem::of(Subject::User(user.clone()), &failure);
             problems.extend(unread.map(problem));

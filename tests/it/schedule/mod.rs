@@ -13,6 +13,7 @@ mod import_audit;
 mod import_cut_off;
 mod import_meanwhile;
 mod import_names;
+mod import_orphans;
 mod import_teams;
 mod import_unread;
 mod limits;
