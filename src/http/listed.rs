@@ -259,6 +259,17 @@ impl<T: Entry> Page<T> {
         }
     }
 
+    /// Reads one JSON object, as a page of its own.
+    pub(crate) fn of_one(object: &[u8]) -> Result<Self, serde_json::Error> {
+        match serde_json::from_slice(object) {
+            Ok(item) => Ok(Self(vec![Ok(item)])),
+            Err(error) => match read_entry::<T>(serde_json::from_slice(object)?) {
+                Err(Some(unread)) => Ok(Self(vec![Err(Some(unread))])),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Changes the entries that were read.
     pub(crate) fn for_each(&mut self, change: impl Fn(&mut T)) {
         self.0.iter_mut().flatten().for_each(change);

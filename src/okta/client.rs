@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::header::LINK;
 use http::{HeaderMap, Method, StatusCode};
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use url::Url;
 
 use super::auth::{Credentials, OktaTokens, Scopes};
@@ -111,16 +111,6 @@ impl Okta {
     ) -> Result<Option<T>, CallError> {
         let answer = if_found(self.send(call, deadline).await)?;
         answer.map(|answer| answer.object(call, id)).transpose()
-    }
-
-    /// Reads one object whose id is not known; `None` when it does not exist.
-    pub(super) async fn read<T: DeserializeOwned>(
-        &self,
-        call: &Call,
-        deadline: Deadline,
-    ) -> Result<Option<T>, CallError> {
-        let answer = if_found(self.send(call, deadline).await)?;
-        answer.map(|answer| answer.json(call)).transpose()
     }
 
     /// Reads the first item of a list: fails when the list cannot be read.

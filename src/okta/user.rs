@@ -7,7 +7,10 @@ use serde_json::json;
 use super::client::Okta;
 use super::profile::{Profile, Source};
 use crate::deadline::Deadline;
-use crate::http::{Call, CallError, Entry, another_object, entries, not_as_written};
+use crate::http::{
+    Call, CallError, Entry, Gathering, Listed, Page, another_object, entries, if_found,
+    not_as_written,
+};
 use crate::ids::OktaUserId;
 
 entries!(User: "id");
@@ -123,22 +126,36 @@ impl Okta {
         login: &str,
         deadline: Deadline,
     ) -> Result<Option<User>, CallError> {
+        let found = self.users_with_login(login, deadline).await?;
+        Ok(found.whole()?.into_iter().next())
+    }
+
+    /// The user whom Okta finds by that login, if there is one. A user who cannot be read is known by their id.
+    ///
+    /// # Errors
+    /// Also when the answer holds no user at all.
+    pub async fn users_with_login(
+        &self,
+        login: &str,
+        deadline: Deadline,
+    ) -> Result<Listed<User>, CallError> {
+        if login.contains('/') {
+            // Okta reads a login with a slash by no address, only by its id ("Retrieve a user").
+            let filter = format!("profile.login eq \"{}\"", escaped(login));
+            let query = [("filter", filter.as_str()), ("limit", "2")];
+            let call = self.get("find the user by login", &["users"]);
+            return self.read_list(call.query(&query), deadline).await;
+        }
+        let call = self.user_call(login);
+        let mut found = Gathering::new(&call);
         // Without a login the address would be that of all users.
         if login.trim().is_empty() {
-            return Ok(None);
+            return Ok(found.end());
         }
-        if !login.contains('/') {
-            return self.read(&self.user_call(login), deadline).await;
+        if let Some(answer) = if_found(self.send(&call, deadline).await)? {
+            found.add(Page::of_one(&answer.body).map_err(|error| call.unreadable(&error))?);
         }
-        // Okta reads a login with a slash by no address, only by its id ("Retrieve a user").
-        let filter = format!("profile.login eq \"{}\"", escaped(login));
-        let query = [("filter", filter.as_str()), ("limit", "2")];
-        let call = self.get("find the user by login", &["users"]);
-        let found = self
-            .read_list(call.query(&query), deadline)
-            .await?
-            .whole()?;
-        Ok(found.into_iter().next())
+        Ok(found.end())
     }
 
     /// The users with that primary e-mail address.
@@ -146,12 +163,12 @@ impl Okta {
         &self,
         email: &str,
         deadline: Deadline,
-    ) -> Result<Vec<User>, CallError> {
+    ) -> Result<Listed<User>, CallError> {
         let filter = format!("profile.email eq \"{}\"", escaped(email));
         let query = [("filter", filter.as_str()), ("limit", "200")];
         let call = self.get("find users by e-mail address", &["users"]);
         let call = call.query(&query);
-        self.read_list(call, deadline).await?.whole()
+        self.read_list(call, deadline).await
     }
 
     fn user_call(&self, key: &str) -> Call {

@@ -46,7 +46,7 @@ impl Intent {
         }
     }
 
-    pub(super) fn names(&self, username: &str) -> bool {
+    pub(crate) fn names(&self, username: &str) -> bool {
         self.username.eq_ignore_ascii_case(username)
     }
 

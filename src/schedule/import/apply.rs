@@ -6,29 +6,30 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use http::StatusCode;
 
 use super::begun::Begun;
 use super::done::{Done, from_to};
 use super::job::{Job, Kind, action};
 use super::linkable::{Assignment, Linkable};
 use super::names::{Names, names_of};
-use super::pair::By;
-use crate::anypoint::Account;
 use crate::deadline::Deadline;
+use crate::event::Change;
 use crate::failure::{Cause, Failure, Side};
 use crate::http::CallError;
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::{
     AuditEntry, Conclusion, Lease, Leased, Memo, SUBJECT_WAIT, lease_within, while_kept,
 };
-use crate::okta::{AppUser, NewUser, Okta};
+use crate::okta::{AppUser, Okta};
+use crate::provision::REREAD_AFTER;
 use crate::schedule::Scheduler;
 use crate::schedule::summary::{Cut, Problem, Summary};
 use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that a run works on at the same time.
 const AT_ONCE: usize = 4;
+/// A run stops after this many refusals if Okta accepted no write before.
+const MAX_REFUSED: usize = 2 * AT_ONCE;
 /// A run does not begin an account with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
@@ -39,7 +40,9 @@ const LINK_TIME: Duration = Duration::from_secs(15);
 pub(super) enum Halt {
     /// A problem of this account alone.
     Problem(Failure),
-    /// Okta refused the credentials or rights, for this account or for all.
+    /// A run that died made the account for the user.
+    Orphan,
+    /// A side refused the credentials or rights, for this account or for all.
     Refused(Failure),
     /// The other accounts would fail, too.
     Stop(Failure),
@@ -66,12 +69,38 @@ impl From<Failure> for Halt {
 impl Scheduler {
     pub(super) async fn carry_out(
         &self,
-        jobs: Vec<Job>,
+        mut jobs: Vec<Job>,
         begun: &mut Begun<'_>,
         deadline: Deadline,
         summary: &mut Summary,
     ) -> Result<(), Failure> {
+        // Refused writes to Okta do not keep the others from their links.
+        jobs.sort_by_key(Job::writes_to_okta);
+        let mut looks = Vec::new();
+        let end = self.act_on_all(&jobs, begun, deadline, summary, &mut looks);
+        let end = end.await;
+        let sent = self.send(&looks, deadline).await;
+        let failed = sent.map_or_else(Some, |sent| sent.failure);
+        let failed = failed.iter().map(Problem::general);
+        summary.problems.extend(failed);
+        end
+    }
+
+    /// Acts on accounts. Adds the users who need a look of their own to `looks`.
+    async fn act_on_all(
+        &self,
+        jobs: &[Job],
+        begun: &mut Begun<'_>,
+        deadline: Deadline,
+        summary: &mut Summary,
+        looks: &mut Vec<Change>,
+    ) -> Result<(), Failure> {
         let total = jobs.len();
+        let (mut refused_so_far, mut has_written) = (0, false);
+        if jobs.iter().any(Job::creates) {
+            // One absence is not enough to create a user.
+            tokio::time::sleep(REREAD_AFTER).await;
+        }
         for (position, portion) in jobs.chunks(AT_ONCE).enumerate() {
             if deadline.remaining() < MIN_TIME {
                 summary.cut(Cut::Time);
@@ -83,7 +112,7 @@ impl Scheduler {
             }
             let to_create = portion
                 .iter()
-                .filter(|job| matches!(job.kind, Kind::Create { .. }))
+                .filter(|job| job.creates())
                 .map(|job| job.account.id.clone());
             begun.add(to_create);
             begun.write(&*self.ports.ledger).await?;
@@ -93,14 +122,18 @@ impl Scheduler {
             }
             let mut stop = None;
             let ends = join_all(running).await;
-            let is_refused =
-                |end: &&(Done<'_>, Result<(), Halt>)| matches!(end.1, Err(Halt::Refused(_)));
-            let refused = ends.iter().filter(is_refused).count();
-            if refused > 0 {
+            let refusal = |end: &Result<(), Halt>| match end {
+                Err(Halt::Refused(failure)) => Some(failure.clone()),
+                _ => None,
+            };
+            let refused: Vec<Failure> = ends.iter().filter_map(|(_, end)| refusal(end)).collect();
+            let mut finished = ends.iter().filter(|(_, end)| end.is_ok());
+            has_written |= finished.any(|(done, _)| done.has_written_to_okta());
+            refused_so_far += refused.len();
+            if let Some(failure) = refused.first() {
+                stop = self.check_sides(&refused, deadline).await.err();
                 // The right to write may be missing even if the run can read the app.
-                let everybody = refused == AT_ONCE;
-                stop = self.check_okta(&self.people, deadline).await.err();
-                if everybody && let Some((_, Err(Halt::Refused(failure)))) = ends.first() {
+                if refused_so_far >= MAX_REFUSED && !has_written {
                     stop.get_or_insert(failure.clone());
                 }
             }
@@ -113,6 +146,18 @@ impl Scheduler {
                 }
                 match end {
                     Ok(()) => {}
+                    Err(Halt::Orphan) => {
+                        summary.add("left_to_look", 1);
+                        let user = job.user().cloned().or(done.user);
+                        let user = user.map(Subject::User);
+                        let now_ms = self.clock().now_ms();
+                        looks.extend(user.clone().map(|user| Change::found(user, now_ms)));
+                        summary.problems.push(Problem {
+                            subject: user,
+                            account: Some(job.account.id.clone()),
+                            ..Problem::general(&left_to_look())
+                        });
+                    }
                     Err(Halt::Problem(failure) | Halt::Refused(failure)) => {
                         summary.add("refused", 1);
                         summary.problems.push(Problem {
@@ -129,6 +174,19 @@ impl Scheduler {
             }
             let done = (position * AT_ONCE + AT_ONCE).min(total);
             self.progress("importing", done, Some(total));
+        }
+        Ok(())
+    }
+
+    /// Fails if a side that refused something also refuses a call that is not about one person.
+    async fn check_sides(&self, refused: &[Failure], deadline: Deadline) -> Result<(), Failure> {
+        let has_refused = |side| refused.iter().any(|failure| failure.side == side);
+        if has_refused(Side::Okta) {
+            self.check_okta(&self.people, deadline).await?;
+        }
+        if has_refused(Side::Anypoint) {
+            let anypoint = &self.ports.anypoint;
+            anypoint.check_organization(deadline).await?;
         }
         Ok(())
     }
@@ -156,6 +214,7 @@ impl Scheduler {
                 user.clone()
             }
         };
+        done.user = Some(user.clone());
         let lease = self.lease(&user, deadline).await?;
         let acting = Box::pin(self.act_leased(&lease, job, &user, deadline, done));
         let kept = while_kept(&*self.ports.ledger, &lease, &[], deadline, acting).await;
@@ -190,7 +249,7 @@ impl Scheduler {
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<(), Halt> {
-        let (account, policy) = (&job.account, &self.ports.policy);
+        let policy = &self.ports.policy;
         if let Kind::Agree { link, names, .. } = &job.kind {
             if !names.left.is_empty() {
                 done.count("names_left");
@@ -199,33 +258,29 @@ impl Scheduler {
                 return Ok(());
             }
         }
-        let mut reading = self.read_user(lease, user, deadline).await?;
-        match &job.kind {
-            Kind::Link { .. } => {}
-            Kind::Assign { .. } | Kind::Create { .. } => {
-                if reading.check(job, policy)? == Assignment::Missing {
-                    let made = self.assign(lease, account, user, deadline, done).await?;
-                    reading = reading.assigned(made);
-                }
-            }
-            Kind::Agree { link, names, .. } => {
-                let linkable = reading.linkable(job, policy)?;
-                self.bring_names(lease, user, names, deadline, done).await?;
-                let link = UserLink {
-                    agreed: Some(names.agreed.clone()),
-                    ..UserLink::clone(link)
-                };
-                self.write_link(linkable, &link, done).await?;
-                done.count("agreed");
-                return Ok(());
-            }
+        let id = &job.account.id;
+        let mut reading = self.read_user(lease, user, id, deadline).await?;
+        if let Kind::Agree { link, .. } = &job.kind {
+            let linkable = reading.linkable(job, policy)?;
+            return self.agree_on(linkable, link, deadline, done).await;
+        }
+        if reading.is_linked() {
+            // A look or an operator linked it meanwhile, and knows how the link came to be.
+            return Ok(());
+        }
+        self.check_orphan(&reading).await?;
+        let assigns = !matches!(job.kind, Kind::Link { .. });
+        if assigns && reading.check(job, policy)? == Assignment::Missing {
+            let username = &reading.account.username;
+            let made = self.assign(lease, username, user, deadline, done).await?;
+            reading = reading.assigned(made);
         }
         let linkable = reading.linkable(job, policy)?;
         let link = UserLink {
-            anypoint_id: account.id.clone(),
-            username: account.username.clone(),
+            anypoint_id: linkable.account.id.clone(),
+            username: linkable.account.username.clone(),
             origin: Origin::Imported,
-            agreed: Some(names_of(account)),
+            agreed: Some(names_of(&linkable.account)),
             reset_mail: ResetMail::default(),
         };
         self.write_link(linkable, &link, done).await?;
@@ -233,57 +288,43 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Creates a staged user, or finds the user who has the login by now.
-    async fn create(
+    /// Brings names to Okta and remembers them. The names of the plan come from lists, so this compares anew.
+    async fn agree_on(
         &self,
-        account: &Account,
-        email: &str,
+        linkable: Linkable<'_>,
+        link: &UserLink,
         deadline: Deadline,
         done: &mut Done<'_>,
-    ) -> Result<OktaUserId, Halt> {
-        let okta = &self.people;
-        let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
-        let new = NewUser {
-            login: email.to_owned(),
-            email: email.to_owned(),
-            first_name: text(&account.first_name),
-            last_name: text(&account.last_name),
+    ) -> Result<(), Halt> {
+        let (user, app_user) = &linkable.person;
+        let names = self.names(&linkable.account, (user, app_user), link);
+        let Some(names) = names.filter(|names| !names.is_agreed(link)) else {
+            return Ok(());
         };
-        let user = match okta.create_staged_user(&new, deadline).await {
-            Ok(user) => {
-                done.count("created");
-                let entry = done.change(action::CREATE_USER, &user.id);
-                from_to(entry, "no user", "staged");
-                user
-            }
-            // This run's own call may have created that user, and its answer was lost.
-            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => {
-                match okta.user_by_login(email, deadline).await? {
-                    // Okta also finds users by a short form of the login.
-                    Some(user) if By::Login.holds(&user, account) => {
-                        done.unanswered(action::CREATE_USER, &user.id);
-                        user
-                    }
-                    _ => return Err(error.into()),
-                }
-            }
-            Err(error) => return Err(error.into()),
+        let (lease, user) = (linkable.lease, linkable.user);
+        self.bring_names(lease, user, &names, deadline, done)
+            .await?;
+        let link = UserLink {
+            agreed: Some(names.agreed),
+            ..link.clone()
         };
-        Ok(user.id)
+        self.write_link(linkable, &link, done).await?;
+        done.count("agreed");
+        Ok(())
     }
 
     /// Assigns the app under the account's username. Returns the assignment as Okta made it.
     async fn assign(
         &self,
         lease: &Lease,
-        account: &Account,
+        username: &str,
         user: &OktaUserId,
         deadline: Deadline,
         done: &mut Done<'_>,
     ) -> Result<Option<AppUser>, Halt> {
         let (okta, app) = (&self.people, &self.ports.app);
         lease.check()?;
-        let made = okta.assign(app, user, &account.username, deadline).await;
+        let made = okta.assign(app, user, username, deadline).await;
         let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
         done.count("assigned");
         let entry = done.change(action::ASSIGN_APP, app);
@@ -311,7 +352,9 @@ impl Scheduler {
         brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error))?;
         done.count("names_updated");
         let fields = names.fields().into_iter().map(str::to_owned);
-        done.change(action::UPDATE_NAMES, user).fields = fields.collect();
+        let entry = done.change(action::UPDATE_NAMES, user);
+        entry.fields = fields.collect();
+        entry.why = Some(names.reason().to_owned());
         if names.conflict {
             done.count("conflicts");
         }
@@ -328,14 +371,9 @@ impl Scheduler {
             lease,
             user,
             present,
+            ..
         } = linkable;
         let account = &link.anypoint_id;
-        if present
-            .as_ref()
-            .is_some_and(|present| present.origin == Origin::Created)
-        {
-            return Ok(());
-        }
         let store = self.store();
         match store
             .link_user(lease, user, link, present.as_ref(), Memo::Keep)
@@ -358,4 +396,10 @@ impl Scheduler {
             )),
         }
     }
+}
+
+fn left_to_look() -> Failure {
+    let what = "a run that died made or enabled the account for this Okta user, and the user's own look settles it; it \
+                is not imported";
+    Failure::retryable(Side::Program, what)
 }

@@ -13,6 +13,7 @@ use super::pair;
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::http::CallError;
 use crate::ids::{AccountId, OktaUserId, Subject};
 use crate::ledger::{
     AuditEntry, Conclusion, Lease, Leased, Ledger, Recorded, SUBJECT_WAIT, lease_within,
@@ -82,20 +83,37 @@ impl Scheduler {
     ) -> Result<(), Failure> {
         for id in begun.accounts.clone() {
             let account = accounts.get(&id);
-            let email = account.and_then(pair::email_of);
-            let user = match email {
-                Some(email) => self.ports.okta.user_by_login(email, deadline).await?,
-                None => None,
+            let user = match account.and_then(pair::email_of) {
+                Some(email) => self.user_begun(email, deadline).await,
+                None => Ok(None),
             };
             let is_settled = match (account, user) {
-                (Some(account), Some(user)) => self.settle_one(account, &user.id, deadline).await?,
-                _ => true,
+                (Some(account), Ok(Some(user))) => {
+                    self.settle_one(account, &user, deadline).await?
+                }
+                (_, Ok(_)) => true,
+                (_, Err(error)) => {
+                    // The plan reports it. The next run asks again.
+                    self.of_one_address(error, deadline).await?;
+                    false
+                }
             };
             if is_settled {
                 begun.settle(&id);
             }
         }
         Ok(())
+    }
+
+    /// The user who has the login. Their id is enough.
+    async fn user_begun(
+        &self,
+        login: &str,
+        deadline: Deadline,
+    ) -> Result<Option<OktaUserId>, CallError> {
+        let found = self.ports.okta.users_with_login(login, deadline).await?;
+        let ids = found.map(|user| user.id).with_unread(|id| id);
+        Ok(ids.into_iter().next())
     }
 
     /// Whether the audit trail of `user` now says that an import may have created them.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::job::Job;
 use crate::http::CallError;
+use crate::ids::OktaUserId;
 use crate::ledger::{AuditEntry, Lease};
 
 /// The `event_type` of an import's audit entries.
@@ -15,8 +16,10 @@ pub(super) struct Done<'w> {
     /// Names of counts. Each occurrence counts one.
     pub(super) counts: Vec<&'static str>,
     entries: Vec<AuditEntry>,
-    /// Whether the audit entries were written.
+    /// Whether the audit trail has everything that was done, be it nothing.
     pub(super) is_on_record: bool,
+    /// The Okta user, once there is one.
+    pub(super) user: Option<OktaUserId>,
 }
 
 impl<'w> Done<'w> {
@@ -26,11 +29,18 @@ impl<'w> Done<'w> {
             counts: Vec::new(),
             entries: Vec::new(),
             is_on_record: false,
+            user: None,
         }
     }
 
     pub(super) fn count(&mut self, name: &'static str) {
         self.counts.push(name);
+    }
+
+    /// Whether Okta accepted a write.
+    pub(super) fn has_written_to_okta(&self) -> bool {
+        let written = ["created", "assigned", "names_updated"];
+        self.counts.iter().any(|name| written.contains(name))
     }
 
     /// Adds a change. [`Done::audit`] sets its subject and time.

@@ -52,6 +52,19 @@ impl Job {
         }
     }
 
+    pub(super) fn creates(&self) -> bool {
+        matches!(self.kind, Kind::Create { .. })
+    }
+
+    /// Whether it writes to Okta.
+    pub(super) fn writes_to_okta(&self) -> bool {
+        match &self.kind {
+            Kind::Link { .. } => false,
+            Kind::Assign { .. } | Kind::Create { .. } => true,
+            Kind::Agree { names, .. } => !names.fields().is_empty(),
+        }
+    }
+
     pub(super) fn user(&self) -> Option<&OktaUserId> {
         match &self.kind {
             Kind::Link { user, .. } | Kind::Assign { user, .. } | Kind::Agree { user, .. } => {
@@ -104,14 +117,7 @@ impl Job {
 fn describe_names(names: &Names, link: &UserLink) -> Vec<Step> {
     let mut steps = Vec::new();
     if !names.fields().is_empty() {
-        let mut bring = Step::new(
-            action::UPDATE_NAMES,
-            if names.conflict {
-                "changed on both sides since they agreed: Anypoint wins"
-            } else {
-                "changed in Anypoint since both sides agreed"
-            },
-        );
+        let mut bring = Step::new(action::UPDATE_NAMES, names.reason());
         bring.fields = names.fields().into_iter().map(Into::into).collect();
         steps.push(bring);
     }

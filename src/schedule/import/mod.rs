@@ -20,6 +20,7 @@
 
 mod apply;
 mod begun;
+mod create;
 mod done;
 mod job;
 mod linkable;
@@ -37,12 +38,13 @@ use crate::anypoint::Account;
 use crate::counted::counted;
 use crate::deadline::Deadline;
 use crate::failure::Failure;
+use crate::http::{CallError, Listed};
 use crate::ids::{OktaUserId, Subject};
 use crate::ledger::Lease;
-use crate::okta::User;
+use crate::okta::{AppUser, User};
 use crate::provision::{Step, standing, unread_attributes};
 use crate::settings::{ImportMode, Mode};
-use crate::store::Origin;
+use crate::store::{Origin, UserLink};
 
 use begun::Begun;
 use job::{Job, Kind};
@@ -50,7 +52,7 @@ use names::Names;
 use pair::{By, Index, Match, Refused};
 
 /// What Okta answered about an address.
-type Asked = (Option<User>, Vec<User>);
+type Asked = (Listed<User>, Listed<User>);
 
 impl Scheduler {
     pub(super) async fn import(
@@ -110,12 +112,15 @@ impl Scheduler {
         summary: &mut Summary,
     ) -> Result<Vec<Job>, Failure> {
         let index = Index::new(people, unread, &self.ports.policy);
-        let mut active: Vec<&Account> = people
-            .accounts
-            .values()
-            .filter(|account| pair::is_active(account))
-            .collect();
+        let accounts = people.accounts.values();
+        let (mut active, mut unclear): (Vec<&Account>, Vec<&Account>) = accounts
+            .filter(|account| pair::may_be_active(account))
+            .partition(|account| pair::is_active(account));
         active.sort_by_key(|account| &account.id);
+        unclear.sort_by_key(|account| &account.id);
+        for account in unclear {
+            refuse(summary, account, Refused::for_now(UNCLEAR));
+        }
         summary.set("accounts", people.accounts.len());
         summary.set("active_native_accounts", active.len());
         summary.set("user_links", people.links.len());
@@ -204,7 +209,7 @@ impl Scheduler {
         let asked = Box::pin(self.ask(reader, &email)).await?;
         Ok(asked
             .map_err(Refused::from)
-            .and_then(|(by_login, by_email)| index.find_asked(email, by_login.as_ref(), &by_email)))
+            .and_then(|(by_login, by_email)| index.find_asked(email, by_login, by_email)))
     }
 
     /// Asks Okta who has an address as login or as e-mail address. A failure about one address is the problem of its
@@ -218,20 +223,32 @@ impl Scheduler {
         let deadline = reader.deadline;
         let asked = async {
             let asked = try_join(
-                okta.user_by_login(email, deadline),
+                okta.users_with_login(email, deadline),
                 okta.users_with_email(email, deadline),
             );
             match asked.await {
                 Ok(asked) => Ok(Ok(asked)),
-                Err(error) if error.is_refusal() => {
-                    self.check_okta(okta, deadline).await?;
-                    Ok(Err(error.into()))
-                }
-                Err(error) if error.is_about_this_call() => Ok(Err(error.into())),
-                Err(error) => Err(Failure::from(error)),
+                Err(error) => self.of_one_address(error, deadline).await.map(Err),
             }
         };
         reader.run(2, asked).await
+    }
+
+    /// The failure of a search for one address.
+    ///
+    /// # Errors
+    /// When it is the fault of Okta itself. An answer without any user in it is.
+    async fn of_one_address(
+        &self,
+        error: CallError,
+        deadline: Deadline,
+    ) -> Result<Failure, Failure> {
+        let may_be_its_own = error.is_refusal() || error.may_be_about_one();
+        if error.is_unreadable() || !may_be_its_own {
+            return Err(error.into());
+        }
+        self.check_okta(&self.ports.okta, deadline).await?;
+        Ok(error.into())
     }
 
     fn assigned(&self, user: OktaUserId, by: By) -> Result<Kind, Refused> {
@@ -255,8 +272,23 @@ impl Scheduler {
         Ok(Kind::Create { email })
     }
 
-    /// What the names of a linked account require. Compares only imported links. In mode `link` the import writes no
-    /// names, and only remembers those that both sides have.
+    /// What the names of an imported link require. In mode `link` the import writes no names, and only remembers those
+    /// that both sides have.
+    fn names(
+        &self,
+        account: &Account,
+        person: (&User, &AppUser),
+        link: &UserLink,
+    ) -> Option<Names> {
+        let attributes = &self.ports.policy.attributes;
+        let names = Names::compare(account, person, attributes, link.agreed.as_ref());
+        if self.settings.import == ImportMode::Link {
+            return Some(names.without_changes(link.agreed.as_ref()?));
+        }
+        Some(names)
+    }
+
+    /// What a linked account requires. Compares only the names of imported links.
     fn agree(
         &self,
         people: &People,
@@ -273,11 +305,8 @@ impl Scheduler {
         let suspended = self.ports.policy.suspended;
         standing(Some(found), Some(app_user), suspended).ok()?;
         let attributes = &self.ports.policy.attributes;
-        let person = (found, app_user);
-        let mut names = Names::compare(account, person, attributes, link.agreed.as_ref());
-        if self.settings.import == ImportMode::Link {
-            names = names.without_changes(link.agreed.as_ref()?);
-        } else {
+        let names = self.names(account, (found, app_user), link)?;
+        if self.settings.import != ImportMode::Link {
             let unread = unread_attributes(&attributes.unread(found, Some(app_user)));
             let problem = |failure| Problem::of(Subject::User(user.clone()), &failure);
             problems.extend(unread.map(problem));
@@ -290,6 +319,9 @@ impl Scheduler {
         })
     }
 }
+
+const UNCLEAR: &str =
+    "the answer does not say whether the account is enabled, so it is not imported";
 
 fn refuse(summary: &mut Summary, account: &Account, refused: Refused) {
     summary.add("unpaired", 1);

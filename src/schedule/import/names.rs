@@ -106,6 +106,15 @@ impl Names {
         self.fields().is_empty() && link.agreed.as_ref() == Some(&self.agreed)
     }
 
+    /// Why Okta is to get names.
+    pub(super) fn reason(&self) -> &'static str {
+        if self.conflict {
+            "changed on both sides since they agreed: Anypoint wins"
+        } else {
+            "changed in Anypoint since both sides agreed"
+        }
+    }
+
     /// The names of the fields that Okta is to get.
     pub(super) fn fields(&self) -> Vec<&'static str> {
         [

@@ -9,11 +9,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::anypoint::Account;
 use crate::failure::{Class, Failure};
+use crate::http::{Extent, Listed};
 use crate::ids::{AccountId, OktaUserId};
 use crate::okta::{AppUser, User};
 use crate::provision::{Adopt, Policy, standing};
 use crate::schedule::people::People;
-use crate::schedule::reconcile::unread::Unread;
+use crate::schedule::reconcile::unread::{List, Unread};
 
 /// What an account was paired by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,14 @@ impl From<Failure> for Refused {
 }
 
 impl Refused {
+    /// The next run may find it otherwise.
+    pub(super) fn for_now(why: &'static str) -> Self {
+        Self {
+            class: Class::Retryable,
+            ..Self::new(why, None)
+        }
+    }
+
     pub(super) fn new(why: &'static str, user: Option<&OktaUserId>) -> Self {
         Self {
             why: Cow::Borrowed(why),
@@ -94,6 +103,8 @@ pub(super) const OTHER_USERNAME: &str = "the Okta user of that e-mail address is
      in a second account; give it the account's username in the Okta app";
 const NAME_ALONE: &str = "an Okta user is assigned under the account's username, and ADOPT does not let them have the account; if it is the \
      same person, pair them with `okta-anypoint link`";
+const MAY_BE_UNREAD: &str = "no Okta user was found, but the list of app users has an entry without a readable id, which may have the \
+     account's username, so no Okta user is created";
 const HAS_ANOTHER: &str = "the Okta user is linked to another account";
 
 /// Finds people by link, username and e-mail address.
@@ -143,7 +154,7 @@ impl<'a> Index<'a> {
         for account in people
             .accounts
             .values()
-            .filter(|account| is_active(account))
+            .filter(|account| may_be_active(account))
         {
             let name = account.username.to_ascii_lowercase();
             *index.usernames.entry(name).or_default() += 1;
@@ -260,21 +271,27 @@ impl<'a> Index<'a> {
     pub(super) fn find_asked(
         &self,
         email: String,
-        by_login: Option<&User>,
-        by_email: &[User],
+        by_login: Listed<User>,
+        by_email: Listed<User>,
     ) -> Result<Match, Refused> {
         // Okta also finds users by a short form of the login, but only the whole login counts.
         let is_login = |login: &str| login.to_lowercase() == email.to_lowercase();
-        let by_login = by_login.filter(|user| is_login(user.login()));
-        let (user, by) = match (by_login, by_email) {
-            (Some(user), _) => (user, By::Login),
-            (None, []) => return Ok(Match::Nobody { email }),
-            (None, [user]) => (user, By::Email),
-            (None, _) => {
-                let why = "several Okta users have that e-mail address";
-                return Err(Refused::new(why, None));
+        let mut by_login = readable(by_login)?.into_iter();
+        let (user, by) = match by_login.find(|user| is_login(user.login())) {
+            Some(user) => (user, By::Login),
+            None => {
+                let mut by_email = readable(by_email)?.into_iter();
+                match (by_email.next(), by_email.next()) {
+                    (None, _) => return self.nobody(email),
+                    (Some(user), None) => (user, By::Email),
+                    _ => {
+                        let why = "several Okta users have that e-mail address";
+                        return Err(Refused::new(why, None));
+                    }
+                }
             }
         };
+        let user = &user;
         if self.policy.excluded.user(user) {
             return Ok(Match::Excluded(Some(user.id.clone())));
         }
@@ -289,6 +306,14 @@ impl<'a> Index<'a> {
             }
             // Okta may still list an assignment that ended. Assigning the user again renews it.
             _ => Ok(Match::Unassigned(user.id.clone(), by)),
+        }
+    }
+
+    /// Okta shows nobody. An entry without an id in the list of app users may still have the account's username.
+    fn nobody(&self, email: String) -> Result<Match, Refused> {
+        match self.unread.extent(&[List::AppUsers]) {
+            Extent::Complete => Ok(Match::Nobody { email }),
+            Extent::Incomplete => Err(Refused::for_now(MAY_BE_UNREAD)),
         }
     }
 
@@ -315,8 +340,25 @@ pub(super) fn claimed_twice<'a>(
     claims.filter(|user| !seen.insert(*user)).cloned().collect()
 }
 
+/// The users that a search found.
+///
+/// # Errors
+/// When one of them cannot be read.
+fn readable(found: Listed<User>) -> Result<Vec<User>, Refused> {
+    let user = found.ids_unread().next();
+    found.whole().map_err(|error| Refused {
+        user,
+        ..Refused::from(Failure::from(error))
+    })
+}
+
 /// Whether an account is imported at all.
 pub(super) fn is_active(account: &Account) -> bool {
+    may_be_active(account) && account.is_surely_enabled()
+}
+
+/// Whether an account is native and not known to be disabled.
+pub(super) fn may_be_active(account: &Account) -> bool {
     account.is_native() && account.is_enabled() && !account.is_deleted()
 }
 

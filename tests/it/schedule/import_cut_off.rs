@@ -73,9 +73,24 @@ async fn one_refused_person_stops_nobody_but_a_missing_right_stops_the_run() {
     assert!(failure.is_retryable() && failure.cause == Cause::RefusedRights);
     assert_eq!(
         stage.okta.traffic().count(&Method::POST, "/api/v1/users"),
-        8,
-        "those at work end, each asked twice, no more are begun"
+        16,
+        "eight are refused, each asked twice, and no more are begun"
     );
+}
+
+/// Okta refuses the first four people and answers a call about nobody in particular.
+#[tokio::test]
+async fn four_refused_people_stop_nobody_else() {
+    let stage = stage_of(ImportMode::Create).await;
+    (0..9).for_each(|n| drop(stage.native(&format!("user{n}"))));
+    let refused = Fault::status("/api/v1/users", 403, r#"{"errorCode":"E0000006"}"#);
+    // Each is asked twice.
+    let refused = refused.on(Method::POST).times(8);
+    stage.okta.traffic().inject(refused);
+    let summary = stage.run(Task::Import).await;
+    let counts = ["refused", "created", "linked"].map(|name| summary.count(name));
+    assert_eq!(counts, [4, 5, 5]);
+    import_and_rest(&stage).await;
 }
 
 /// Okta answers 405 for an address, or the role may not see a person. That is a problem of that account alone.

@@ -61,17 +61,21 @@ async fn a_link_to_another_account_is_left_and_reported() {
     assert_eq!(super::import_audit::actions(&entries), [""; 0]);
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_that_a_look_created_meanwhile_stays_created() {
+async fn a_link_that_a_look_wrote_meanwhile_stays_as_it_is(
+    #[values(Origin::Created, Origin::Adopted)] origin: Origin,
+) {
     let (stage, ann, account) = stage().await;
-    let link = link_to(&account, Origin::Created);
+    let link = link_to(&account, origin);
     let summary = import_while_linking(&stage, &ann, link.clone()).await;
     assert_eq!(summary.problems, []);
+    assert_eq!(summary.count("linked"), 0);
     assert_eq!(stage.link(&ann).await, Some(link));
 }
 
-/// Okta once says that a user does not exist. The import tries to create the user, and Okta refuses, because the login is
-/// taken.
+/// Okta says twice that a user does not exist. The import tries to create the user, and Okta refuses, because the login
+/// is taken.
 #[rstest]
 #[case::suspended("suspended")]
 #[case::excluded("excluded")]
@@ -96,9 +100,11 @@ async fn a_user_found_after_a_refused_creation_is_checked_like_any_other(#[case]
         }
     }
     let lie = Fault::not_found("/api/v1/users/ann%40acme.example", Absence::Service);
-    let lie = stage.okta.traffic().inject(lie.on(Method::GET).once());
+    let lie = stage.okta.traffic().inject(lie.on(Method::GET).times(2));
     let summary = stage.run(Task::Import).await;
-    assert_eq!(stage.okta.traffic().fired(lie), 1);
+    let traffic = stage.okta.traffic();
+    assert_eq!(traffic.fired(lie), 2);
+    assert!(traffic.count(&Method::POST, "/api/v1/users") > 0);
     assert_eq!((summary.count("assigned"), summary.count("linked")), (0, 0));
     assert_eq!(summary.problems.len(), 1);
     assert_eq!(stage.link(&ann).await, None);
@@ -120,4 +126,55 @@ async fn an_old_list_of_app_users_links_nobody_who_is_unassigned() {
         assert!(summary.problems[0].text.contains("not assigned"));
         assert_eq!(stage.link(&ann).await, None);
     }
+}
+
+/// The list of accounts is older than the account's end.
+#[rstest]
+#[tokio::test]
+async fn an_old_list_of_accounts_links_and_creates_nobody(
+    #[values("disabled", "deleted")] end: &str,
+    #[values(true, false)] has_user: bool,
+) {
+    let stage = super::import::stage(ImportMode::Create).await;
+    let ann = has_user.then(|| stage.assigned("ann"));
+    let account = stage.native("ann");
+    let list = "/accounts/api/organizations/*/users";
+    let old = Fault::new(list, FaultKind::Frozen).on(Method::GET);
+    stage.anypoint.traffic().inject(old);
+    let ended = |stage: &Stage| {
+        let mut world = stage.anypoint.world();
+        match end {
+            "disabled" => world.disable(&account),
+            _ => world.delete_user(&account),
+        }
+    };
+    ended(&stage).unwrap();
+    let summary = stage.run(Task::Import).await;
+    let counts = ["refused", "created", "linked"].map(|name| summary.count(name));
+    assert_eq!(counts, [1, 0, 0]);
+    let problem = &summary.problems[0];
+    assert_eq!(problem.account.as_ref().unwrap().as_str(), account);
+    assert_eq!(stage.okta.world().users.len(), usize::from(has_user));
+    if let Some(ann) = ann {
+        assert_eq!(stage.link(&ann).await, None);
+    }
+}
+
+/// Okta once finds nobody of that address.
+#[tokio::test]
+async fn an_absence_that_a_second_search_contradicts_creates_nobody() {
+    let stage = super::import::stage(ImportMode::Create).await;
+    let new = NewUser::active("a@acme.example", "ann", "Example", "ann@acme.example", None);
+    let ann = stage.okta.world().create_user_from(new).unwrap().id;
+    let account = stage.native("ann");
+    let lie = Fault::empty_list("/api/v1/users").on(Method::GET).once();
+    let lie = stage.okta.traffic().inject(lie);
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(stage.okta.traffic().fired(lie), 1);
+    assert_eq!((summary.count("created"), summary.count("refused")), (0, 1));
+    let problem = &summary.problems[0];
+    assert_eq!(problem.account.as_ref().unwrap().as_str(), account);
+    assert_eq!(stage.okta.world().users.len(), 1);
+    super::import::import_and_rest(&stage).await;
+    assert!(stage.link(&ann).await.is_some());
 }

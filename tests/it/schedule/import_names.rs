@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
-use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use serde_json::json;
 
 use super::Stage;
@@ -140,6 +140,35 @@ async fn anypoint_wins_a_conflict_and_the_report_says_so() {
     let text = serde_json::to_string(&summary).unwrap();
     assert!(text.contains("changed on both sides") && !text.contains("Anna"));
     assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
+}
+
+/// The list of app users is older than Okta's change.
+#[tokio::test]
+async fn a_conflict_that_began_after_the_list_was_read_is_reported() {
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
+    let old = Fault::new("/api/v1/apps/*/users", FaultKind::Frozen);
+    stage.okta.traffic().inject(old.on(http::Method::GET));
+    stage.in_okta("Annie");
+    let summary = stage.run(Task::Import).await;
+    let counts = ["names_updated", "conflicts"].map(|name| summary.count(name));
+    assert_eq!(counts, [1, 1]);
+    assert_eq!(stage.names().await, ["Anna", "Anna", "Anna"]);
+}
+
+/// The list of accounts still has a name that Anypoint no longer has.
+#[tokio::test]
+async fn an_old_list_of_accounts_brings_no_name_to_okta() {
+    let stage = Imported::new().await;
+    stage.in_anypoint("Anna");
+    let list = "/accounts/api/organizations/*/users";
+    let old = Fault::new(list, FaultKind::Frozen).on(http::Method::GET);
+    stage.anypoint.traffic().inject(old);
+    stage.in_anypoint("ann");
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(summary.problems, []);
+    assert_eq!(stage.writes(), Vec::<String>::new());
+    assert_eq!(stage.names().await, ["ann", "ann", "ann"]);
 }
 
 #[tokio::test]

@@ -66,6 +66,7 @@ pub const METHODS: &[&str] = &[
     "okta.user",
     "okta.user_by_login",
     "okta.users_with_email",
+    "okta.users_with_login",
     "okta.verify_event_hook",
     "okta.warm_up",
 ];
