@@ -99,15 +99,15 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let doubts = preview.doubts();
-    let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    explain::say_next(console, user.as_str(), &plan, &doubts)?;
+    let forecast = preview.forecast;
+    explain::say_next(console, user.as_str(), &forecast, &doubts)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
         "username": account.username,
-        "actions": plan.as_ref().ok(),
+        "actions": Planned::from_steps(&forecast.steps),
         "doubts": doubts.iter().map(explain::doubt_json).collect::<Vec<_>>(),
-        "failure": plan.as_ref().err().map(explain::failure_json),
+        "failure": forecast.failure.as_ref().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@ mod dry_run;
 mod events;
 mod excluded;
 mod explain;
+mod explain_failing;
 mod hook;
 mod inbox;
 mod link;
