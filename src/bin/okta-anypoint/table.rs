@@ -82,9 +82,17 @@ impl Args {
     pub async fn open_table(&self, access: Access) -> Result<Table> {
         let mut reader = self.beside_serve(Reader::from_env()).await?;
         let retention = Retention::read(&mut reader);
+        Ok(self.open_table_and_queue(access).await?.0)
+    }
+
+    /// The same, and the queue of `serve` if the table is in its file.
+    pub async fn open_table_and_queue(
+        &self,
+        access: Access,
+    ) -> Result<(Table, Option<SqliteQueue>)> {
         let place = self.place(&mut reader);
         let (retention, place) = reader.finish(retention.zip(place))?;
-        Ok(place.open(access, retention).await?.0)
+        place.open(access, retention).await
     }
 
     /// The table, both remotes and the rules.

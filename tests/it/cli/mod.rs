@@ -1,6 +1,7 @@
 //! The real command line against simulators: each command and its opposite, exit codes, JSON.
 
 mod brake;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod doctor_table;
