@@ -14,6 +14,7 @@ mod hook;
 mod inbox;
 mod link;
 mod link_group;
+mod link_moved;
 mod lists;
 mod naming;
 mod output;
