@@ -61,11 +61,13 @@ pub struct Explanation {
     pub anypoint: Facts,
     /// The link.
     pub link: Value,
-    /// The steps that would follow, or why none can.
-    pub plan: Result<Vec<Planned>, Failure>,
+    /// The steps that would follow.
+    pub actions: Vec<Planned>,
+    /// The failure that a run would end with, after these steps.
+    pub failure: Option<Failure>,
     /// Findings that are not believed yet.
     pub doubts: Vec<Doubt>,
-    /// The failure about values of the profile that are not text, or about an incomplete list of the user's groups.
+    /// The failure about values of the profile that are not text. A run does not fail because of it.
     pub unread: Option<Failure>,
 }
 
@@ -88,7 +90,7 @@ impl Explanation {
     /// Whether nothing would follow and nothing is in doubt.
     pub fn is_in_sync(&self) -> bool {
         let is_certain = self.doubts.is_empty() && self.unread.is_none();
-        !self.excluded && is_certain && self.plan.as_ref().is_ok_and(Vec::is_empty)
+        !self.excluded && is_certain && self.failure.is_none() && self.actions.is_empty()
     }
 
     /// Whether Okta does not know the user or group, and nothing is linked to it.
@@ -126,7 +128,8 @@ async fn explain_excluded(ports: &Ports, subject: Subject) -> Result<Explanation
         okta: vec![("excluded", json!(true))],
         anypoint: Vec::new(),
         link,
-        plan: Ok(Vec::new()),
+        actions: Vec::new(),
+        failure: None,
         doubts: Vec::new(),
         unread: None,
     })
@@ -187,12 +190,9 @@ async fn explain_user(
         anypoint,
         link: user_link(link.as_ref()),
         doubts: preview.doubts(),
-        unread: preview
-            .view
-            .as_ref()
-            .and_then(unread_values)
-            .or_else(|| preview.incomplete()),
-        plan: preview.plan.map(|plan| Planned::from_steps(&plan.steps())),
+        unread: preview.view.as_ref().and_then(unread_values),
+        actions: Planned::from_steps(&preview.forecast.steps),
+        failure: preview.forecast.failure,
     })
 }
 
@@ -281,7 +281,8 @@ async fn explain_group(
         link: json!(preview.link),
         doubts: preview.doubts(),
         unread: None,
-        plan: preview.steps.map(|steps| Planned::from_steps(&steps)),
+        actions: Planned::from_steps(&preview.forecast.steps),
+        failure: preview.forecast.failure,
     })
 }
 

@@ -12,7 +12,7 @@ use crate::store::Documents;
 pub struct Standing {
     /// The setting `CHANGES` of `serve`. If no `serve` has stored it, that of this process.
     pub changes: Changes,
-    /// The setting of this process.
+    /// The setting that commands of this process follow.
     pub here: Changes,
     /// Since when an operator has paused changes, in milliseconds since the epoch.
     pub paused_since_ms: Option<i64>,
@@ -23,7 +23,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Reads the state. `here` is the setting of this process. Reads the whole table while dry runs are open.
+    /// Reads the state. `here` is the setting that commands of this process follow. Reads the whole table while dry runs are open.
     ///
     /// # Errors
     /// When the table fails.

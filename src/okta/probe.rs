@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, entries};
+use crate::http::{CallError, Listed, entries};
 use crate::ids::OktaAppId;
 
 entries!(App: "id");
@@ -63,11 +63,11 @@ impl Okta {
         app: &OktaAppId,
         most: usize,
         deadline: Deadline,
-    ) -> Result<Vec<AppUser>, CallError> {
+    ) -> Result<Listed<AppUser>, CallError> {
         let path = ["apps", app.as_str(), "users"];
         let call = self.get("list some of the app's users", &path);
         let call = call.query(&[("limit", &most.to_string())]);
-        self.send(&call, deadline).await?.json(&call)
+        self.read_page(call, deadline).await
     }
 
     /// Reads one item of a kind, to see whether it may be read.

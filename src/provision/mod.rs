@@ -66,7 +66,7 @@ pub use policy::{
     TeamRemoval,
 };
 pub use ports::Ports;
-pub use preview::{Doubt, GroupPreview, Seen, UserPreview};
+pub use preview::{Doubt, Forecast, GroupPreview, Seen, UserPreview};
 pub(crate) use progress::{FollowUp, Progress};
 pub(crate) use provisioner::{Known, Turn};
 pub use provisioner::{Look, Provisioner, SecondLook};

@@ -7,19 +7,38 @@ use super::group::{GroupState, GroupView, GroupWanted, plan_group};
 use super::provisioner::{Look, Provisioner};
 use super::step::Step;
 use super::team::{TakenName, TeamPlan};
-use super::user::{NotWhole, UserKnown, UserPlan, UserView, groups_not_whole, plan_user};
+use super::user::{NotWhole, UserKnown, UserView, groups_not_whole, plan_user};
 use crate::deadline::Deadline;
 use crate::failure::{Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::okta::Group;
 use crate::store::{Memory, Origin, TeamLink};
 
+/// What a run would do now.
+#[derive(Debug, Default)]
+pub struct Forecast {
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// The failure that the run would end with, after these steps.
+    pub failure: Option<Failure>,
+}
+
+impl Forecast {
+    fn of_failed_look(failure: Failure) -> Self {
+        Self {
+            steps: Vec::new(),
+            failure: Some(failure),
+        }
+    }
+}
+
 /// What a look at a user found, and what would follow.
 pub struct UserPreview {
     /// What was seen. `None` when the user is excluded or could not be read.
     pub(crate) view: Option<UserView>,
-    /// What would follow, or why nothing can.
-    pub plan: Result<UserPlan, Failure>,
+    /// What would follow.
+    pub forecast: Forecast,
+    findings: Findings,
     evidence: Evidence,
 }
 
@@ -31,8 +50,8 @@ pub struct GroupPreview {
     pub(crate) link: Option<TeamLink>,
     /// What was seen, with the team that a run would adopt as the linked one.
     pub(crate) view: GroupView,
-    /// What would follow, or why nothing can.
-    pub steps: Result<Vec<Step>, Failure>,
+    /// What would follow.
+    pub forecast: Forecast,
     findings: Findings,
     evidence: Evidence,
 }
@@ -72,17 +91,9 @@ fn doubts(findings: &Findings, evidence: &Evidence) -> Vec<Doubt> {
 }
 
 impl UserPreview {
-    /// The failure of a list of groups that may lack some, unless the plan already says so.
-    pub(crate) fn incomplete(&self) -> Option<Failure> {
-        let view = self.view.as_ref()?;
-        let misses = self.plan.is_ok() && view.misses_groups();
-        misses.then(|| groups_not_whole(NotWhole::Previewed))
-    }
-
     /// What is not believed yet.
     pub fn doubts(&self) -> Vec<Doubt> {
-        let plan = self.plan.as_ref().ok();
-        plan.map_or_else(Vec::new, |plan| doubts(&plan.findings, &self.evidence))
+        doubts(&self.findings, &self.evidence)
     }
 }
 
@@ -94,23 +105,26 @@ impl GroupPreview {
 }
 
 impl Provisioner {
-    /// The steps that would follow for a subject. Reads only.
+    /// What a run would do for a subject. Reads only.
     ///
     /// # Errors
-    /// What a run would fail with.
-    pub async fn steps(
+    /// When a remote, or the table, does not answer.
+    pub async fn forecast(
         &self,
         subject: &Subject,
         announced: Announced,
         deadline: Deadline,
-    ) -> Result<Vec<Step>, Failure> {
-        match subject {
+    ) -> Result<Forecast, Failure> {
+        Ok(match subject {
             Subject::User(user) => {
                 let preview = self.preview_user(user, announced, deadline).await?;
-                preview.plan.map(|plan| plan.steps())
+                preview.forecast
             }
-            Subject::Group(group) => self.preview_group(group, announced, deadline).await?.steps,
-        }
+            Subject::Group(group) => {
+                let preview = self.preview_group(group, announced, deadline).await?;
+                preview.forecast
+            }
+        })
     }
 
     async fn evidence(
@@ -143,7 +157,8 @@ impl Provisioner {
         if self.ports.policy.excluded.names(&subject) {
             return Ok(UserPreview {
                 view: None,
-                plan: Ok(UserPlan::default()),
+                forecast: Forecast::default(),
+                findings: Findings::default(),
                 evidence,
             });
         }
@@ -157,20 +172,28 @@ impl Provisioner {
         let (view, plan) = match self.look(deadline).user(user, known).await {
             Ok(looked) => {
                 let plan = plan_user(&looked.view, &self.ports.policy, &evidence);
-                let plan = plan.and_then(|plan| match &plan.refused {
-                    Some(refused) if plan.steps().is_empty() => Err(refused.clone()),
-                    None if looked.view.misses_groups() && plan.steps().is_empty() => {
-                        Err(groups_not_whole(NotWhole::Previewed))
-                    }
-                    _ => Ok(plan),
-                });
                 (Some(looked.view), plan)
             }
             Err(failure) => (None, Err(failure)),
         };
+        let (forecast, findings) = match plan {
+            Ok(plan) => {
+                let misses_groups = view.as_ref().is_some_and(UserView::misses_groups);
+                let forecast = Forecast {
+                    steps: plan.steps(),
+                    failure: match misses_groups {
+                        true => Some(groups_not_whole(NotWhole::Previewed)),
+                        false => plan.refused,
+                    },
+                };
+                (forecast, plan.findings)
+            }
+            Err(failure) => (Forecast::of_failed_look(failure), Findings::default()),
+        };
         Ok(UserPreview {
             view,
-            plan,
+            forecast,
+            findings,
             evidence,
         })
     }
@@ -206,16 +229,28 @@ impl Provisioner {
             None => Ok(None),
         };
         let plan = plan_group(&view, policy, &evidence);
-        let steps = match (team, &plan.refused) {
-            (Err(failure), _) => Err(failure),
-            (Ok(_), Some(refused)) if group.is_none() => Err(refused.clone()),
-            (Ok(step), _) => Ok(step.into_iter().chain(plan.steps()).collect()),
+        let members = |step: &Option<Step>| match plan.team.is_some() || step.is_some() {
+            true => plan.steps(),
+            // The group has no team, and gets none.
+            false => Vec::new(),
+        };
+        let forecast = match team {
+            Ok(step) => Forecast {
+                steps: step.clone().into_iter().chain(members(&step)).collect(),
+                failure: plan.refused.clone(),
+            },
+            Err(failure) if failure.is_retryable() => Forecast::of_failed_look(failure),
+            // The members of an existing team still follow the group.
+            Err(failure) => Forecast {
+                steps: members(&None),
+                failure: Some(failure),
+            },
         };
         Ok(GroupPreview {
             group,
             link,
             view,
-            steps,
+            forecast,
             findings: plan.findings,
             evidence,
         })

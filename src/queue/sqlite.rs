@@ -123,14 +123,13 @@ impl SqliteQueue {
         self.database.write(Side::Queue, work).await
     }
 
-    /// Removes the dead letter of `change`, if there is one, because the change was done in another way.
-    pub async fn discard_dead_letter(&self, change: &Change) -> Result<(), Failure> {
-        let (uuid, subject) = (change.uuid.clone(), change.subject.to_string());
+    /// Removes a dead letter whose record does not wait for it: the record is settled, or has expired. The ledger removes
+    /// the others when it settles their records.
+    pub async fn discard_dead_letter(&self, uuid: &str, subject: &str) -> Result<(), Failure> {
+        let (uuid, subject) = (uuid.to_owned(), subject.to_owned());
         self.write(move |connection| {
             let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1 AND subject = ?2";
-            connection
-                .execute(sql, [uuid.as_str(), &subject])
-                .map(|_| ())
+            connection.execute(sql, [&uuid, &subject]).map(|_| ())
         })
         .await
     }
@@ -176,6 +175,12 @@ impl DeadLetters {
     pub fn contains(&self, record: &Record) -> bool {
         self.0
             .contains(&(record.uuid().to_owned(), record.subject.clone()))
+    }
+
+    /// The subjects of the dead letters with this uuid.
+    pub fn subjects_of(&self, uuid: &str) -> Vec<String> {
+        let same = self.0.iter().filter(|(other, _)| other == uuid);
+        same.map(|(_, subject)| subject.clone()).collect()
     }
 
     /// How many there are.

@@ -13,7 +13,9 @@ use crate::failure::{Cause, Failure, Side};
 use crate::ids::Subject;
 use crate::interruption::interrupted;
 use crate::ledger::{AuditEntry, Claim, EndState, Ending, Lease, Reason, while_kept};
-use crate::provision::{Announced, Applied, Brake, Changes, Finding, Known, Progress, Turn};
+use crate::provision::{
+    Announced, Applied, Brake, Changes, Finding, Forecast, Known, Progress, Turn,
+};
 use crate::store::Memory;
 use crate::telemetry::Metric;
 
@@ -202,15 +204,28 @@ impl Worker {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         self.shadow.note(&*self.ports.documents).await?;
-        let planning = self.provisioner.steps(subject, announced, until);
-        let steps = match tokio::time::timeout_at(until.instant(), planning).await {
-            Ok(steps) => steps?,
-            Err(_) => return Err(out_of_time()),
-        };
-        let steps = steps.iter().map(ToString::to_string).collect();
+        let planning = self.provisioner.forecast(subject, announced, until);
+        let Forecast { steps, failure } =
+            match tokio::time::timeout_at(until.instant(), planning).await {
+                Ok(forecast) => forecast?,
+                Err(_) => return Err(out_of_time()),
+            };
+        let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
+        if let Some(failure) = failure {
+            return Err(planned_in_part(failure, &steps));
+        }
         progress.end = Some(EndState::Planned { steps });
         Ok(())
     }
+}
+
+/// The failure of a dry run. A failed record has no plan, so its error names the steps.
+fn planned_in_part(mut failure: Failure, steps: &[String]) -> Failure {
+    if !steps.is_empty() {
+        let end = failure.message.trim_end_matches('.');
+        failure.message = format!("{end}. A dry run: would do: {}", steps.join(", "));
+    }
+    failure
 }
 
 fn out_of_time() -> Failure {

@@ -5,10 +5,10 @@ use okta_anypoint::clock::rfc3339;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
 use okta_anypoint::insight::{
-    Explanation, Planned, doubt_in_words, held_in_words, held_of, what_became, words,
+    Explanation, doubt_in_words, held_in_words, held_of, what_became, words,
 };
 use okta_anypoint::ledger::{Filter, Record};
-use okta_anypoint::provision::{Doubt, Exclusions};
+use okta_anypoint::provision::{Doubt, Exclusions, Forecast};
 use serde_json::{Value, json};
 
 use crate::console::{Console, Exit, Tone};
@@ -19,7 +19,8 @@ use crate::{names, table};
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
 ///
 /// Nothing is written. Works also for users that have no account yet, and for those that Okta no
-/// longer has (named by id). Exits 1 when these actions cannot be done, with the reason.
+/// longer has (named by id). Exits 1 when a run would fail, with the reason. It would do the
+/// shown actions before.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \
@@ -58,7 +59,9 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     events.truncate(MAX_EVENTS);
     let option = args.table.option();
     show(&explanation, held.as_ref(), &events, &option, console)?;
-    Ok(Exit::with_problems(usize::from(explanation.plan.is_err())))
+    Ok(Exit::with_problems(usize::from(
+        explanation.failure.is_some(),
+    )))
 }
 
 fn show(
@@ -81,14 +84,14 @@ fn show(
         "okta": object(&explanation.okta),
         "anypoint": object(&explanation.anypoint),
         "link": explanation.link,
-        "actions": explanation.plan.as_ref().ok(),
+        "actions": explanation.actions,
         "doubts": explanation.doubts.iter().map(doubt_json).collect::<Vec<_>>(),
         "unread": explanation.unread.as_ref().map(failure_json),
         "events": events,
         "held": held.map(|held| json!({
             "id": held.id, "held_for": held.held_for, "planned": held.planned,
         })),
-        "failure": explanation.plan.as_ref().err().map(failure_json),
+        "failure": explanation.failure.as_ref().map(failure_json),
     }))?;
     let heading = |text: &str| console.paint(Tone::Strong, text);
     console.say(heading(&explanation.subject.to_string()))?;
@@ -120,24 +123,20 @@ fn show(
         ))?;
         console.say("  Then:")?;
     }
-    match &explanation.plan {
-        _ if explanation.excluded => {
-            console.say_indented(2, Exclusions::in_words(&explanation.subject))
-        }
-        Ok(_) if explanation.is_in_sync() => {
-            console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))
-        }
-        Ok(actions) => {
-            for action in actions {
-                let reason = console.paint(Tone::Quiet, format!("({})", action.reason));
-                console.say_behind("  ", 4, format!("{} {reason}", action.what))?;
-            }
-            Ok(())
-        }
-        Err(failure) => console.say_indented(2, console.paint(Tone::Bad, failure)),
-    }?;
+    if explanation.excluded {
+        console.say_indented(2, Exclusions::in_words(&explanation.subject))?;
+    } else if explanation.is_in_sync() {
+        console.say(console.paint(Tone::Good, "  nothing: both sides are in sync"))?;
+    }
+    for action in &explanation.actions {
+        let reason = console.paint(Tone::Quiet, format!("({})", action.reason));
+        console.say_behind("  ", 4, format!("{} {reason}", action.what))?;
+    }
     say_doubts(console, &explanation.doubts)?;
-    if let Some(failure) = &explanation.unread {
+    for failure in [&explanation.failure, &explanation.unread]
+        .into_iter()
+        .flatten()
+    {
         console.say_indented(2, console.paint(Tone::Bad, failure))?;
     }
     if events.is_empty() {
@@ -182,25 +181,24 @@ fn event_line(event: &Record) -> String {
 pub fn say_next(
     console: &Console,
     id: &str,
-    plan: &Result<Vec<Planned>, Failure>,
+    forecast: &Forecast,
     doubts: &[Doubt],
 ) -> anyhow::Result<()> {
-    match plan {
-        Ok(actions) if actions.is_empty() && doubts.is_empty() => {
-            console.say("Both sides are in sync.")
-        }
-        Ok(actions) if actions.is_empty() => console.say("Both sides are not in sync yet:"),
-        Ok(actions) => {
-            console.say(format!(
-                "The next event, or `okta-anypoint push {id}`, would:"
-            ))?;
-            for action in actions {
-                console.say_behind("  ", 4, format!("{} ({})", action.what, action.reason))?;
-            }
-            Ok(())
-        }
-        Err(failure) => console.say(format!("The next look would fail: {failure}")),
+    let Forecast { steps, failure } = forecast;
+    match failure {
+        None if steps.is_empty() && doubts.is_empty() => console.say("Both sides are in sync."),
+        None if steps.is_empty() => console.say("Both sides are not in sync yet:"),
+        Some(_) if steps.is_empty() => Ok(()),
+        _ => console.say(format!(
+            "The next event, or `okta-anypoint push {id}`, would:"
+        )),
     }?;
+    for step in steps {
+        console.say_behind("  ", 4, format!("{} ({})", step.what, step.reason))?;
+    }
+    if let Some(failure) = failure {
+        console.say(format!("The next look would fail: {failure}"))?;
+    }
     say_doubts(console, doubts)
 }
 

@@ -6,8 +6,9 @@ use okta_anypoint::deadline::Deadline;
 use okta_anypoint::ids::{AccountId, OktaUserId, Subject};
 use okta_anypoint::insight::Planned;
 use okta_anypoint::ledger::{AuditEntry, Lease, Memo};
+use okta_anypoint::okta::AppUser;
 use okta_anypoint::provision::{Announced, Provisioner};
-use okta_anypoint::store::{Linked, Origin, ResetMail, UserLink};
+use okta_anypoint::store::{Intent, Linked, Memory, Origin, ResetMail, UserLink};
 use serde_json::json;
 
 use crate::console::{Console, Exit};
@@ -18,7 +19,8 @@ use crate::{explain, names, table};
 /// Pair an Okta user with an Anypoint user where adoption was refused.
 ///
 /// Writes the link only; the next event, or `push`, brings both sides in sync. The command shows what that
-/// would do. Refuses a user whom EXCLUDE_USERS names.
+/// would do. If the user is linked to another account, and Okta's app username is that of the new one, the link moves:
+/// the next event, or `push`, disables the old account. Refuses a user whom EXCLUDE_USERS names.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
@@ -86,58 +88,63 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     }
     let account = account(&operator, &args.account, deadline).await?;
     let link = async |lease: &Lease| {
-        let entry = write_link(&operator, lease, &user, &account).await?;
-        Ok(((), entry))
+        let (old, entry) = write_link(&operator, lease, &user, &account, deadline).await?;
+        Ok((old, entry))
     };
-    operator.under_lease(&subject, link).await?;
+    let old = operator.under_lease(&subject, link).await?;
     console.say(format!(
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
         account.id, account.username
     ))?;
+    if let Some(old) = old {
+        console.say(format!(
+            "Anypoint user {old} was linked before. The next look disables it. If it is in a team, the next look at \
+             the team's group takes it out."
+        ))?;
+    }
     let provisioner = Provisioner::new(operator.ports.clone());
     let preview = provisioner
         .preview_user(&user, Announced::default(), deadline)
         .await?;
     let doubts = preview.doubts();
-    let plan = preview.plan.map(|plan| Planned::from_steps(&plan.steps()));
-    explain::say_next(console, user.as_str(), &plan, &doubts)?;
+    let forecast = preview.forecast;
+    explain::say_next(console, user.as_str(), &forecast, &doubts)?;
     console.emit(&json!({
         "okta_user": user,
         "anypoint_id": account.id,
         "username": account.username,
-        "actions": plan.as_ref().ok(),
+        "actions": Planned::from_steps(&forecast.steps),
         "doubts": doubts.iter().map(explain::doubt_json).collect::<Vec<_>>(),
-        "failure": plan.as_ref().err().map(explain::failure_json),
+        "failure": forecast.failure.as_ref().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)
 }
 
-/// The audit entry of a link that was not there before.
+/// The account that the user loses, and the audit entry of a link that was not there before.
 async fn write_link(
     operator: &Operator,
     lease: &Lease,
     user: &OktaUserId,
     account: &Account,
-) -> Result<Option<AuditEntry>> {
+    deadline: Deadline,
+) -> Result<(Option<AccountId>, Option<AuditEntry>)> {
     let store = &operator.ports.store;
     let before = store.user_link(user).await?;
-    if let Some(link) = &before
-        && link.anypoint_id != account.id
-    {
-        bail!(
-            "Okta user {user} is linked to Anypoint user {} already; unlink them first: okta-anypoint \
-             unlink {user}",
-            link.anypoint_id
-        );
-    }
-    let link = before.clone().unwrap_or_else(|| UserLink {
+    let is_same = |link: &&UserLink| link.anypoint_id == account.id;
+    let same = before.as_ref().filter(is_same);
+    let old = before.as_ref().filter(|link| !is_same(link));
+    let memo = match old {
+        Some(old) => replace(operator, lease, user, old, account, deadline).await?,
+        None => Memo::Keep,
+    };
+    let link = same.cloned().unwrap_or_else(|| UserLink {
         anypoint_id: account.id.clone(),
         username: account.username.clone(),
         origin: Origin::Adopted,
         agreed: None,
         reset_mail: ResetMail::default(),
     });
-    let linked = store.link_user(lease, user, &link, before.as_ref(), Memo::Keep);
+    let linked = store.link_user(lease, user, &link, before.as_ref(), memo);
     if let Linked::TakenBy(other) = linked.await? {
         bail!(
             "Anypoint user {} is linked to Okta user {other}; unlink them first: okta-anypoint unlink \
@@ -145,11 +152,57 @@ async fn write_link(
             account.id
         );
     }
+    let [not_linked, linked] = LINKED;
+    let was = old.map_or(not_linked.to_owned(), |old| {
+        format!("linked to account {}", old.anypoint_id)
+    });
     let entry = AuditEntry {
         username: Some(account.username.clone()),
-        ..link_entry(lease, "link", &account.id, LINKED)
+        ..link_entry(lease, "link", &account.id, [&was, linked])
     };
-    Ok(before.is_none().then_some(entry))
+    let old = old.map(|old| old.anypoint_id.clone());
+    Ok((old, same.is_none().then_some(entry)))
+}
+
+/// The memo with which the link moves from the `old` account, so that the next look disables that one.
+async fn replace(
+    operator: &Operator,
+    lease: &Lease,
+    user: &OktaUserId,
+    old: &UserLink,
+    account: &Account,
+    deadline: Deadline,
+) -> Result<Memo> {
+    let ports = &operator.ports;
+    let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
+    let app_user = app_user.filter(AppUser::is_assigned);
+    let wanted = app_user.as_ref().and_then(AppUser::username);
+    let wanted = wanted.and_then(|name| ports.policy.usernames.apply(name).ok());
+    let is_wanted = |name: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let id = &old.anypoint_id;
+    if !is_wanted(&account.username) || is_wanted(&old.username) {
+        bail!(
+            "Okta user {user} is linked to Anypoint user {id} already, and Okta's app username is not that of \
+             Anypoint user {}. Give the user that app username in Okta, then link them: the next look disables {id}. Or \
+             unlink them first: okta-anypoint unlink {user}{}. Then {id} stays as it is, enabled and in its teams, and \
+             nobody disables it when the user leaves",
+            account.id,
+            operator.option
+        );
+    }
+    let mut memory = Memory::of(lease, ports.clock.now_ms());
+    if memory.intent.is_some() {
+        bail!(
+            "a run of Okta user {user} was cut off, and may have left another account; push the user first: \
+             okta-anypoint push {user}{}",
+            operator.option
+        );
+    }
+    memory.intent = Some(Intent::to_enable(&old.username));
+    Ok(memory.to_memo())
 }
 
 /// The account of an id or a username. Single sign-on users are not among those that are provisioned.

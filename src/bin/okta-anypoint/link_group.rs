@@ -84,16 +84,16 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         .preview_group(&group, Announced::default(), deadline)
         .await?;
     let doubts = preview.doubts();
-    let plan = preview.steps.map(|steps| Planned::from_steps(&steps));
-    explain::say_next(console, group.as_str(), &plan, &doubts)?;
+    let forecast = preview.forecast;
+    explain::say_next(console, group.as_str(), &forecast, &doubts)?;
     console.emit(&json!({
         "okta_group": group,
         "team_id": team.id,
         "team_name": team.name,
         "next_name": name,
-        "actions": plan.as_ref().ok(),
+        "actions": Planned::from_steps(&forecast.steps),
         "doubts": doubts.iter().map(explain::doubt_json).collect::<Vec<_>>(),
-        "failure": plan.as_ref().err().map(explain::failure_json),
+        "failure": forecast.failure.as_ref().map(explain::failure_json),
     }))?;
     Ok(Exit::Done)
 }

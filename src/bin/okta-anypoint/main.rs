@@ -5,6 +5,7 @@ mod completions;
 mod console;
 mod csv;
 mod demo;
+mod dismiss;
 mod doctor;
 mod env_file;
 mod events;
@@ -82,7 +83,7 @@ enum Command {
     Import(schedule::ImportArgs),
     Events(events::Args),
     Replay(replay::ReplayArgs),
-    Dismiss(replay::DismissArgs),
+    Dismiss(dismiss::Args),
     Held(held::HeldArgs),
     Approve(held::ApproveArgs),
     History(history::Args),
@@ -160,7 +161,7 @@ async fn run(command: Command, console: &Console) -> anyhow::Result<Exit> {
         Command::Import(args) => schedule::import(&args, console).await,
         Command::Events(args) => events::run(&args, console).await,
         Command::Replay(args) => replay::replay(&args, console).await,
-        Command::Dismiss(args) => replay::dismiss(&args, console).await,
+        Command::Dismiss(args) => dismiss::run(&args, console).await,
         Command::Held(args) => held::held(&args, console).await,
         Command::Approve(args) => held::approve(&args, console).await,
         Command::History(args) => history::run(&args, console).await,

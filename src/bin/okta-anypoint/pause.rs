@@ -74,7 +74,10 @@ pub async fn pause(args: &PauseArgs, console: &Console) -> Result<Exit> {
 pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Exit> {
     let (table, _) = args.file.open(Access::Write).await?;
     let noted = noted_changes(&*table.documents).await?;
-    let changes = noted.map_or_else(table::changes, Ok)?;
+    let changes = match noted {
+        Some(changes) => changes,
+        None => args.file.changes().await?,
+    };
     pause_changes(&*table.documents, None).await?;
     let is_paused = changes == Changes::Pause;
     console.emit(&json!({
@@ -95,7 +98,7 @@ pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Exit> {
 pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     let (table, queue) = args.file.open(Access::Read).await?;
     let now_ms = table::clock().now_ms();
-    let here = table::changes()?;
+    let here = args.file.changes().await?;
     let standing = Standing::read(&*table.ledger, &*table.documents, here, now_ms).await?;
     let depth = queue.depth().await?;
     let (queued, dead) = (depth.waiting, depth.dead);

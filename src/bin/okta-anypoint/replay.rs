@@ -9,15 +9,14 @@ use okta_anypoint::event::Change;
 use okta_anypoint::failure::Cause;
 use okta_anypoint::ids::{ActorId, EventUuid, Subject};
 use okta_anypoint::insight::{UNKNOWN_CAUSE, would_do};
-use okta_anypoint::ledger::{
-    BY_OPERATOR, Conclusion, DRY_RUN, Filter, Leased, Ledger, Reason, Record, Resolved, Status,
-};
+use okta_anypoint::ledger::{DRY_RUN, Filter, Reason, Record, Status};
 use okta_anypoint::provision::{Exclusions, Provisioner};
 use okta_anypoint::worker::Verdict;
 use serde_json::{Value, json};
 
 use crate::console::{Console, Exit, Tone, Usage};
-use crate::operator::{Operator, release};
+use crate::dismiss::{Found, found};
+use crate::operator::Operator;
 use crate::stop::end_in_order;
 use crate::table::Access;
 use crate::{names, table};
@@ -73,82 +72,29 @@ pub struct PushArgs {
     table: table::Args,
 }
 
-/// Take failures, held changes and cut-off changes off the list without doing them. Their records stay, as resolved.
-#[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
-With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why, or null}.
-
-Examples:
-  okta-anypoint dismiss b1fae790-1619-11f1-af2d-4a5b9c3d7e1f")]
-pub struct DismissArgs {
-    /// The events' uuids, as `events --failed` lists them.
-    #[arg(required = true, value_name = "UUID")]
-    uuids: Vec<String>,
-    #[command(flatten)]
-    table: table::Args,
-}
-
 /// The words that `events --failed` shows.
 fn causes() -> PossibleValuesParser {
     let known = Cause::ALL.into_iter().map(Cause::as_str);
     PossibleValuesParser::new(known.chain([UNKNOWN_CAUSE]))
 }
 
-/// The records of events that a person named, each once.
-async fn recorded(ledger: &dyn Ledger, uuids: &[String]) -> Result<Vec<Record>> {
-    let mut records: Vec<Record> = Vec::new();
-    for uuid in uuids {
-        if records.iter().any(|record| record.id == *uuid) {
-            continue;
+/// The records of events to replay.
+async fn recorded(operator: &Operator, uuids: &[String]) -> Result<Vec<Record>> {
+    let found = found(&*operator.ports.ledger, operator.queue.as_ref(), uuids).await?;
+    let records = found.into_iter().map(|found| match found {
+        Found::Record(record) | Found::Settled(record) => Ok(record),
+        Found::Remnant { uuid, subject } => {
+            let option = &operator.option;
+            let id = subject.split_once('#').map_or(&*subject, |(_, id)| id);
+            let text = format!(
+                "event {uuid} is a dead letter of {subject}. Its record has expired, so it cannot be replayed. Push \
+                 its user or group, then dismiss it: okta-anypoint push {id}{option} && okta-anypoint dismiss \
+                 {uuid}{option}"
+            );
+            Err(Usage(text).into())
         }
-        let record = ledger.record(uuid).await?;
-        records.push(record.ok_or_else(|| {
-            Usage(format!(
-                "no event {uuid} is recorded; `okta-anypoint events` lists those that are"
-            ))
-        })?);
-    }
-    Ok(records)
-}
-
-pub async fn dismiss(args: &DismissArgs, console: &Console) -> Result<Exit> {
-    let ledger = args.table.open_table(Access::Write).await?.ledger;
-    let mut dismissed = Vec::new();
-    let mut problems = Vec::new();
-    for record in recorded(&*ledger, &args.uuids).await? {
-        let uuid = &record.id;
-        if !record.status.is_open() && !record.is_cut_off(table::clock().now_ms()) {
-            problems.push(format!("{uuid} has not failed and is not held"));
-            continue;
-        }
-        let Leased::Ours(lease) = ledger.lease(&record.subject, table::LOOK_TIME).await? else {
-            problems.push(format!(
-                "{uuid} stays: another run works on {}; try again",
-                record.subject
-            ));
-            continue;
-        };
-        let resolved = Resolved {
-            id: record.id.clone(),
-            by: BY_OPERATOR.to_owned(),
-        };
-        let conclusion = Conclusion {
-            resolved: vec![resolved],
-            ..Conclusion::default()
-        };
-        release(&*ledger, lease, conclusion).await?;
-        console.say(format!(
-            "{}  {uuid}",
-            console.paint(Tone::Good, "dismissed")
-        ))?;
-        dismissed.push(record.id);
-    }
-    for problem in &problems {
-        console.say(problem)?;
-    }
-    let error = (!problems.is_empty()).then(|| problems.join("; "));
-    console.emit(&json!({"dismissed": dismissed, "error": error}))?;
-    Ok(Exit::with_problems(problems.len()))
+    });
+    records.collect()
 }
 
 /// The longest reason, in characters.
@@ -164,7 +110,7 @@ fn reason(text: &str) -> Result<String, String> {
 
 pub async fn replay(args: &ReplayArgs, console: &Console) -> Result<Exit> {
     let operator = args.table.open(Access::Write).await?;
-    let named = recorded(&*operator.ports.ledger, &args.uuids).await?;
+    let named = recorded(&operator, &args.uuids).await?;
     let mut changes = named.iter().map(change).collect::<Result<Vec<_>>>()?;
     if args.failed {
         let filter = Filter::with_status(Status::Failed);
@@ -335,9 +281,6 @@ pub async fn work(
         let record = operator.ports.ledger.record_of(&change.work()).await?;
         let status = record.as_ref().map(|record| record.status);
         let is_done = status == Some(Status::Done) && !verdict.is_retry();
-        if is_done && let Some(queue) = &operator.queue {
-            queue.discard_dead_letter(change).await?;
-        }
         let did_nothing = record.as_ref().is_some_and(|record| {
             let steps = record.applied.iter().chain(&record.planned);
             steps.flatten().next().is_none()

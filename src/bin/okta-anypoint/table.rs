@@ -1,5 +1,6 @@
 //! The table that the operator's commands work on: DynamoDB, or `serve`'s file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,14 +60,15 @@ impl Args {
         }
     }
 
-    /// While `serve` works on the file, the settings that decide about changes and are unset here follow `serve`: a
-    /// shell that lacks EXCLUDE_USERS must not change users that `serve` leaves alone.
-    pub async fn beside_serve(&self, reader: Reader<'static>) -> Result<Reader<'static>> {
-        let Some(file) = self.data.as_ref().filter(|file| serve::is_served(file)) else {
-            return Ok(reader);
-        };
-        let deciding = serve::deciding(&Database::open_to_read(file)?).await?;
-        Ok(reader.or_else(move |name| deciding.get(name).cloned()))
+    /// The reader of a command on the file, which takes what is unset here from a running `serve`.
+    async fn beside_serve(&self, reader: Reader<'static>) -> Result<Reader<'static>> {
+        let settings = self.settings_of_serve().await?;
+        Ok(reader.or_else(move |name| settings.get(name).cloned()))
+    }
+
+    /// See [`settings_of_serve`].
+    pub async fn settings_of_serve(&self) -> Result<BTreeMap<String, String>> {
+        settings_of_serve(self.data.as_deref()).await
     }
 
     /// The dead letters of `serve`'s file. Those of SQS are in a queue of their own.
@@ -80,11 +82,19 @@ impl Args {
 
     /// The table alone; nothing else has to be set.
     pub async fn open_table(&self, access: Access) -> Result<Table> {
+        Ok(self.open_table_and_queue(access).await?.0)
+    }
+
+    /// The same, and the queue of `serve` if the table is in its file.
+    pub async fn open_table_and_queue(
+        &self,
+        access: Access,
+    ) -> Result<(Table, Option<SqliteQueue>)> {
         let mut reader = self.beside_serve(Reader::from_env()).await?;
         let retention = Retention::read(&mut reader);
         let place = self.place(&mut reader);
         let (retention, place) = reader.finish(retention.zip(place))?;
-        Ok(place.open(access, retention).await?.0)
+        place.open(access, retention).await
     }
 
     /// The table, both remotes and the rules.
@@ -198,6 +208,14 @@ impl FileArgs {
         self.data.as_deref().map(file_option).unwrap_or_default()
     }
 
+    /// The `CHANGES` that commands on the file follow.
+    pub async fn changes(&self) -> Result<Changes> {
+        let settings = settings_of_serve(self.data.as_deref()).await?;
+        let mut reader = Reader::from_env().or_else(move |name| settings.get(name).cloned());
+        let changes = settings::changes(&mut reader);
+        Ok(reader.finish(changes)?)
+    }
+
     /// The table and the queue in the file.
     pub async fn open(&self, access: Access) -> Result<(Table, SqliteQueue)> {
         let Some(file) = &self.data else {
@@ -213,16 +231,18 @@ impl FileArgs {
     }
 }
 
+/// While `serve` works on the file, the settings that decide about changes and are unset here follow `serve`: a shell
+/// that lacks EXCLUDE_USERS must not change users that `serve` leaves alone.
+async fn settings_of_serve(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
+    match file.filter(|file| serve::is_served(file)) {
+        Some(file) => Ok(serve::deciding(&Database::open_to_read(file)?).await?),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
 /// How a file is named behind another command, with a space in front.
 fn file_option(file: &Path) -> String {
     format!(" --data {}", shell_word(&file.display().to_string()))
-}
-
-/// What `CHANGES` says to this process.
-pub fn changes() -> Result<Changes> {
-    let mut reader = Reader::from_env();
-    let changes = settings::changes(&mut reader);
-    Ok(reader.finish(changes)?)
 }
 
 /// An existing file, but to plan: a misspelt name must not make an empty database.

@@ -56,6 +56,7 @@ fn finish(
         return Ok(0);
     }
     if ending.status() == Status::Done {
+        remove_dead_letter(connection, id)?;
         let sql = "UPDATE events SET applied = coalesce(applied, '[]') WHERE id = ?1";
         connection.execute(sql, [id])?;
     }
@@ -89,6 +90,15 @@ fn finish(
     Ok(changed)
 }
 
+/// Removes the dead letter of a record that is settled, because it waits for nothing any more.
+fn remove_dead_letter(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    let uuid = id.split('#').next().unwrap_or(id);
+    let sql = "DELETE FROM messages WHERE dead = 1 AND uuid = ?1 \
+               AND subject = (SELECT subject FROM events WHERE id = ?2)";
+    connection.prepare_cached(sql)?.execute([uuid, id])?;
+    Ok(())
+}
+
 /// Resolves earlier records and appends the audit entries.
 fn settle(
     connection: &Connection,
@@ -97,12 +107,15 @@ fn settle(
     now: Now,
 ) -> rusqlite::Result<()> {
     for resolved in &conclusion.resolved {
-        connection.execute(
+        let changed = connection.execute(
             "UPDATE events SET status = 'resolved', resolved_by = ?2, updated_at_ms = ?3, expires_at = ?4, \
              lease_until_ms = NULL WHERE id = ?1 AND (status IN ('failed', 'held') \
              OR (status = 'in_progress' AND lease_until_ms <= ?3))",
             (&resolved.id, &resolved.by, now.ms, now.expires_at),
         )?;
+        if changed > 0 {
+            remove_dead_letter(connection, &resolved.id)?;
+        }
     }
     if conclusion.audit.is_empty() {
         return Ok(());

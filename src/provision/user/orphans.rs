@@ -2,7 +2,8 @@
 //!
 //! A run writes an intent first. If it ends before it links the account, no link leads to the account: it is orphaned.
 //! The next look finds it by the intent. The user adopts it as a former account if it has the wanted username. Else the
-//! run disables it, and records it as a former account of the user.
+//! run disables it, and records it as a former account of the user. `link` makes use of that: it moves a user's link to
+//! another account and leaves an intent, so that the next look disables the old one.
 //!
 //! A username proves nothing: somebody else may have created an account of that name, or had one all along. A new account
 //! counts as the user's only if it has the e-mail address that was asked for, and is no older than the intent.
@@ -38,8 +39,8 @@ impl Intent {
         }
     }
 
-    /// The intent to enable a former account.
-    pub(super) fn to_enable(username: &str) -> Self {
+    /// The intent to enable a former account. The next look ends that account if no link leads to it by then.
+    pub fn to_enable(username: &str) -> Self {
         Self {
             username: username.to_owned(),
             new: None,

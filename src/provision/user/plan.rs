@@ -47,7 +47,7 @@ enum Missed {
 }
 
 /// Why an orphaned account ends.
-const ORPHANED: &str = "a run that was cut off left the account without a link";
+const ORPHANED: &str = "the account is the user's, and no link leads to it";
 
 /// Plans what brings one user in sync.
 ///

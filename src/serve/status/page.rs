@@ -31,7 +31,7 @@ impl Frame<'_> {
         if !overview.dead_letters.is_empty() {
             main.push_str(
                 "<h2 id=\"dead\">Dead letters</h2><p class=\"soft\">Tried as often as allowed. They stay \
-                 until they are replayed.</p>",
+                 until a replay or a later look settles them, or somebody dismisses them.</p>",
             );
             table(&mut main, &overview.dead_letters);
         }

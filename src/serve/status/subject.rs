@@ -158,16 +158,13 @@ impl Frame<'_> {
 
 fn explained(main: &mut String, explanation: &Explanation) {
     main.push_str("<h2>What would be done</h2>");
-    match &explanation.plan {
-        Err(failure) => {
-            let _ = write!(main, "<p class=\"card failure\">{}</p>", Escaped(failure));
-        }
-        Ok(_) if explanation.excluded => {
+    match &explanation.subject {
+        _ if explanation.excluded => {
             let why = Exclusions::in_words(&explanation.subject);
             let _ = write!(main, "<p class=\"card\">{}</p>", Escaped(why));
         }
-        Ok(_) if explanation.is_unknown() => {
-            let what = match explanation.subject {
+        subject if explanation.is_unknown() => {
+            let what = match subject {
                 Subject::User(_) => "user",
                 Subject::Group(_) => "group",
             };
@@ -176,31 +173,40 @@ fn explained(main: &mut String, explanation: &Explanation) {
                 "<p class=\"card\">Okta does not know this {what}, and nothing is linked.</p>"
             );
         }
-        Ok(_) if explanation.is_in_sync() => {
+        _ if explanation.is_in_sync() => {
             main.push_str("<p class=\"card good\"><b>Nothing: both sides are in sync.</b></p>");
         }
-        Ok(actions) => {
-            main.push_str("<div class=\"card\">");
-            for action in actions {
-                let _ = write!(
-                    main,
-                    "<p>{} <span class=\"soft\">({})</span></p>",
-                    Escaped(&action.what),
-                    Escaped(&action.reason)
-                );
-            }
-            for doubt in &explanation.doubts {
-                let _ = write!(main, "<p>{}</p>", Escaped(doubt_in_words(doubt)));
-            }
-            if let Some(failure) = &explanation.unread {
-                let _ = write!(main, "<p>{}</p>", Escaped(failure.to_string()));
-            }
-            main.push_str("</div>");
-        }
+        _ => steps(main, explanation),
     }
     main.push_str("<div class=\"two\">");
     facts(main, "Okta", &explanation.okta);
     facts(main, "Anypoint", &explanation.anypoint);
+    main.push_str("</div>");
+}
+
+fn steps(main: &mut String, explanation: &Explanation) {
+    if let Some(failure) = &explanation.failure {
+        let _ = write!(main, "<p class=\"card failure\">{}</p>", Escaped(failure));
+    }
+    let is_failure_all = explanation.actions.is_empty() && explanation.doubts.is_empty();
+    if is_failure_all && explanation.unread.is_none() {
+        return;
+    }
+    main.push_str("<div class=\"card\">");
+    for action in &explanation.actions {
+        let _ = write!(
+            main,
+            "<p>{} <span class=\"soft\">({})</span></p>",
+            Escaped(&action.what),
+            Escaped(&action.reason)
+        );
+    }
+    for doubt in &explanation.doubts {
+        let _ = write!(main, "<p>{}</p>", Escaped(doubt_in_words(doubt)));
+    }
+    if let Some(failure) = &explanation.unread {
+        let _ = write!(main, "<p>{}</p>", Escaped(failure.to_string()));
+    }
     main.push_str("</div>");
 }
 

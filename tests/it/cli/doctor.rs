@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use okta_anypoint::clock::{Clock as _, SystemClock};
 use okta_anypoint::okta::PrivateKey;
-use okta_anypoint::simulator::fault::{Fault, Refused};
+use okta_anypoint::simulator::fault::{Fault, FaultKind, Refused};
 use serde_json::Value;
 
 use super::{APP, Desk, Ran};
@@ -301,6 +301,30 @@ async fn the_doctor_names_each_fault_with_its_side_and_fix() {
         assert!(said.contains(fix), "{what}: {said}");
         assert!(!ran.out.contains("lin@acme.example"), "{what}");
     }
+}
+
+/// One unusable app user, or a list that needs smaller pages, does not hide the others.
+#[tokio::test]
+async fn the_doctor_names_unreadable_app_users_and_judges_the_others() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let odd = desk.assigned("odd", "odd_example");
+    desk.assigned("lin", "lin@acme.example");
+    desk.assigned("kim", "kim_example");
+    let users = format!("/api/v1/apps/{APP}/users");
+    let fault = Fault::changed(&users, Some(&odd), "/status", serde_json::json!(7));
+    desk.okta.traffic().inject(fault);
+    let large = Fault::new(&users, FaultKind::PagesAbove(60));
+    desk.okta.traffic().inject(large);
+    let ran = desk.on_file(&["doctor", "--json"]).await.expect(1);
+    let found = failed(&ran);
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    let both = ["Okta/app usernames", "Okta/unreadable app users"];
+    assert_eq!(names, both, "{}", ran.out);
+    let unread = found[both[1]]["found"].as_str().unwrap();
+    assert!(unread.contains(&odd), "{unread}");
+    let refused = found[both[0]]["found"].as_str().unwrap();
+    assert!(refused.starts_with("1 of 2 looked at"), "{refused}");
 }
 
 #[tokio::test]

@@ -159,5 +159,34 @@ async fn the_doctor_checks_the_last_run_of_each_task() {
     assert_eq!(late, "ended 2026-03-02T09:00:01Z; the next one is overdue");
     let stopped = found["work/last reconcile"]["found"].as_str().unwrap();
     assert_eq!(stopped, "stopped 2026-03-02T09:00:01Z: the limit");
+    let fix = |ran: &super::Ran, check: &str| {
+        let found = failed(ran);
+        found[check]["fix"].as_str().unwrap().to_owned()
+    };
+    let option = format!("--data {}`", desk.data.display());
+    let (late, stopped) = ("work/last catch-up", "work/last reconcile");
+    let command = |name: &str| format!("run `okta-anypoint {name} {option}");
+    assert!(fix(&ran, late).contains(&command("catch-up")));
+    assert!(fix(&ran, stopped).contains(&command("reconcile")));
+    // A task refuses to work while changes are paused.
+    desk.on_file(&["pause"]).await.expect(0);
+    let ran = desk.on_file(&["doctor", "--json"]).await.expect(1);
+    for check in [late, stopped] {
+        let fix = fix(&ran, check);
+        assert!(fix.contains("when changes are resumed, run"), "{fix}");
+    }
+    desk.on_file(&["resume"]).await.expect(0);
+
+    // A report of the import names what an import could not do.
+    let report = json!({
+        "task": "import", "mode": "apply", "outcome": "completed", "took_ms": 1500,
+        "started_at": "2026-03-02T09:00:00Z", "counts": {}, "differences": [],
+        "problems": [{"subject": "user#00u1", "class": "permanent", "text": "not paired"}],
+        "unmanaged_accounts": [], "unmanaged_teams": [],
+    });
+    let sql = "UPDATE documents SET json = ?1 WHERE name = 'report#import'";
+    file.execute(sql, [report.to_string()]).unwrap();
+    let doctor = desk.on_file(&["doctor"]).await.expect(1);
+    doctor.says(&format!("okta-anypoint import --report {option}"));
     drop(user);
 }

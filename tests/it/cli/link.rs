@@ -62,8 +62,8 @@ async fn accounts_are_linked_and_unlinked_by_hand() {
         .add_user("kim_example", "Kim", "Family", "kim@acme.example");
     desk.on_file(&["link", &kim, &other.unwrap()])
         .await
-        .expect(1)
-        .says("unlink them first");
+        .expect(0)
+        .says("was linked before. The next look disables it");
 }
 
 /// Okta does not show the assignment, so the next looks will end the access. `link` and `explain` both say so.

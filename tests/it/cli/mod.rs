@@ -1,6 +1,7 @@
 //! The real command line against simulators: each command and its opposite, exit codes, JSON.
 
 mod brake;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod doctor_table;
@@ -8,10 +9,12 @@ mod dry_run;
 mod events;
 mod excluded;
 mod explain;
+mod explain_failing;
 mod hook;
 mod inbox;
 mod link;
 mod link_group;
+mod link_moved;
 mod lists;
 mod naming;
 mod output;

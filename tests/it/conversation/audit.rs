@@ -109,10 +109,7 @@ async fn each_entry_of_a_changed_username_is_about_its_own_account() {
     let why: Vec<_> = of_this_run
         .map(|entry| entry.why.as_deref().unwrap())
         .collect();
-    assert_eq!(
-        why[0],
-        "a run that was cut off left the account without a link"
-    );
+    assert_eq!(why[0], "the account is the user's, and no link leads to it");
     assert_eq!(why[2..4], ["the app username changed"; 2]);
 }
 

@@ -291,7 +291,7 @@ async fn an_operators_look_at_an_incomplete_list_of_groups_takes_nobody_out_of_a
         let explained = Explanation::of(ports, subject.clone(), deadline).await;
         let explained = explained.unwrap();
         assert!(!explained.is_in_sync());
-        let doubt = explained.plan.unwrap_err().to_string();
+        let doubt = explained.failure.unwrap().to_string();
         assert!(doubt.contains("the list of the user's groups is incomplete"));
 
         // An order to pass evidence counts the list, and its record says so.

@@ -41,8 +41,8 @@ async fn a_wrong_app_id_empties_no_team() {
         let deadline = Deadline::within(Duration::from_secs(10));
         let subject = Subject::Group(group);
         let provisioner = Provisioner::new(ports);
-        let steps = provisioner.steps(&subject, Announced::everything(), deadline);
-        let failure = steps.await.unwrap_err().to_string();
+        let forecast = provisioner.forecast(&subject, Announced::everything(), deadline);
+        let failure = forecast.await.unwrap_err().to_string();
         assert!(failure.contains("OKTA_APP_ID"), "{failure}");
     }
 }
@@ -195,10 +195,11 @@ async fn a_dry_run_of_a_group_without_a_team_names_no_other_team() {
     let subject = Subject::Group(OktaGroupId::parse(&devs).unwrap());
     let deadline = Deadline::within(Duration::from_secs(10));
     let provisioner = Provisioner::new(world.ports.clone());
-    let steps = provisioner.steps(&subject, Announced::everything(), deadline);
-    let steps: Vec<String> = steps
+    let forecast = provisioner.forecast(&subject, Announced::everything(), deadline);
+    let steps: Vec<String> = forecast
         .await
         .unwrap()
+        .steps
         .iter()
         .map(ToString::to_string)
         .collect();

@@ -400,8 +400,8 @@ async fn a_wrong_app_id_disables_nobody() {
         let deadline = Deadline::within(Duration::from_secs(10));
         let subject = Subject::User(user);
         let provisioner = Provisioner::new(ports);
-        let steps = provisioner.steps(&subject, Announced::everything(), deadline);
-        let failure = steps.await.unwrap_err();
+        let forecast = provisioner.forecast(&subject, Announced::everything(), deadline);
+        let failure = forecast.await.unwrap().failure.unwrap();
         assert!(failure.to_string().contains("OKTA_APP_ID"), "{failure}");
         assert_eq!(world.account("ann"), "ann Example - enabled");
     }

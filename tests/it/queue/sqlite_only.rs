@@ -86,10 +86,18 @@ async fn dead_letters_do_not_come_back_or_block_others() {
     let mut others = change("user#00u2", 1);
     others.uuid = sent[0].uuid.clone();
     for change in [&sent[1], &others] {
-        world.queue.discard_dead_letter(change).await.unwrap();
+        world
+            .queue
+            .discard_dead_letter(change.uuid.as_str(), &change.subject.to_string())
+            .await
+            .unwrap();
         assert_eq!(world.queue.depth().await.unwrap().dead, 1);
     }
-    world.queue.discard_dead_letter(&sent[0]).await.unwrap();
+    world
+        .queue
+        .discard_dead_letter(sent[0].uuid.as_str(), &sent[0].subject.to_string())
+        .await
+        .unwrap();
     assert_eq!(world.queue.depth().await.unwrap().dead, 0);
     world.delete(&next[0].receipt).await;
     let depth = world.queue.depth().await.unwrap();

@@ -4,8 +4,8 @@ use okta_anypoint::simulator::traffic::Fault;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::file::ran;
-use super::{Remotes, Serve, eventually};
+use super::file::{command, ran, said};
+use super::{APP, Remotes, Serve, eventually};
 
 fn serve_with(remotes: &Remotes, settings: &[(&str, &str)]) -> Serve {
     let mut command = remotes.command(&["--catch-up-every", "off", "--reconcile-every", "off"]);
@@ -38,6 +38,34 @@ async fn a_command_takes_missing_settings_from_serve() {
     let (code, text) = ran(&remotes, &["push", &ada]);
     assert_eq!(code, 0, "{text}");
     assert!(remotes.has_account("ada"));
+}
+
+/// `doctor` and `status` judge by the settings that commands follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_takes_missing_settings_from_serve() {
+    let remotes = Remotes::start().await;
+    let ada = remotes.user("ada");
+    let mut okta = remotes.okta.world();
+    okta.assign_with_username(APP, &ada, "ada@acme.example")
+        .unwrap();
+    drop(okta);
+    let settings = [("USERNAME_POLICY", "sanitize"), ("CHANGES", "report")];
+    let serve = serve_with(&remotes, &settings);
+    let (_, text) = ran(&remotes, &["doctor"]);
+    assert!(text.contains("Anypoint accepts all of them"), "{text}");
+    let started = "`serve` started with CHANGES=";
+    assert!(!text.contains(started), "{text}");
+    let (_, text) = ran(&remotes, &["status"]);
+    assert!(!text.contains(started), "{text}");
+    assert!(text.contains("a dry run (CHANGES=report)"), "{text}");
+
+    // A shell that has the setting itself does not follow `serve`.
+    let mut status = command(&remotes, &["status"]);
+    let (_, text) = said(status.env("CHANGES", "apply").output().unwrap());
+    let says = format!("{started}report, and commands here follow CHANGES=apply");
+    assert!(text.contains(&says), "{text}");
+    serve.terminate();
+    serve.ended().await;
 }
 
 /// A message that used up its retries is not "retried by itself".

@@ -29,7 +29,7 @@ pub fn ran(remotes: &Remotes, arguments: &[&str]) -> (i32, String) {
     said(command(remotes, arguments).output().unwrap())
 }
 
-fn said(output: Output) -> (i32, String) {
+pub fn said(output: Output) -> (i32, String) {
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(text).unwrap();
     (output.status.code().unwrap_or(-1), text)

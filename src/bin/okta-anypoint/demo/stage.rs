@@ -187,13 +187,16 @@ impl Stage {
             }
             let deadline = Deadline::within(WORK_TIME);
             let announced = Announced::by([change], None, self.clock.now_ms());
-            let steps = self
+            let forecast = self
                 .provisioner
-                .steps(&change.subject, announced, deadline)
+                .forecast(&change.subject, announced, deadline)
                 .await?;
+            if let Some(failure) = forecast.failure {
+                return Err(failure.into());
+            }
             plans.push(Plan {
                 subject: change.subject.clone(),
-                actions: Planned::from_steps(&steps),
+                actions: Planned::from_steps(&forecast.steps),
             });
         }
         Ok(plans)

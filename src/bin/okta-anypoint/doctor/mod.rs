@@ -171,13 +171,16 @@ impl Section {
 
 pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
     let mut settings = Section::new("settings");
-    let mut reader = match try_reader(Needs::BOTH).await {
+    let reader = match try_reader(Needs::BOTH).await {
         Ok(reader) => reader,
         Err(failure) => {
             settings.failure("secrets", &failure);
             Reader::from_env()
         }
     };
+    // If the file cannot be read, its own line says so.
+    let of_serve = args.table.settings_of_serve().await.unwrap_or_default();
+    let mut reader = reader.or_else(move |name| of_serve.get(name).cloned());
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);
     let schedule = ScheduleSettings::read(&mut reader);

@@ -102,8 +102,10 @@ async fn app(section: &mut Section, okta: &Okta, engine: &EngineSettings, deadli
     }
     let assigned = okta.some_app_users(id, MAX_SAMPLE, deadline).await;
     if let Some(assigned) = section.answered("app usernames", assigned, right) {
-        usernames(section, &assigned, &engine.policy);
-        attributes(section, okta, &assigned, &engine.policy, deadline).await;
+        section.unread("unreadable app users", &assigned);
+        let assigned = &assigned.items;
+        usernames(section, assigned, &engine.policy);
+        attributes(section, okta, assigned, &engine.policy, deadline).await;
     }
     if engine.policy.groups == GroupSelection::Assigned {
         let groups = okta.list_app_groups(id, deadline).await;

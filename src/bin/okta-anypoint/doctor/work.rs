@@ -58,6 +58,7 @@ pub async fn check(
         Ok(Err(failure)) => section.failure("open failures", &failure),
         Err(_) => section.not_checked("open failures", TOO_LARGE),
     }
+    let mut is = Standing::default();
     if let Some(changes) = changes {
         let (ledger, documents) = (&*table.ledger, &*table.documents);
         let standing = Standing::read(ledger, documents, changes, clock().now_ms());
@@ -69,12 +70,13 @@ pub async fn check(
                         Some(fix) => section.wrong(about, text, fix),
                     }
                 }
+                is = standing;
             }
             Ok(Err(failure)) => section.failure("changes", &failure),
             Err(_) => section.not_checked("changes", TOO_LARGE),
         }
     }
-    runs(section, &table).await;
+    runs(section, &table, &is, &args.option()).await;
 }
 
 /// Said where reading the table takes too long.
@@ -123,12 +125,12 @@ fn open(section: &mut Section, inbox: &Inbox, args: &Args) {
     }
 }
 
-async fn runs(section: &mut Section, table: &Table) {
+async fn runs(section: &mut Section, table: &Table, standing: &Standing, option: &str) {
     let now_ms = clock().now_ms();
     match last_runs(&*table.documents, usual_interval, now_ms).await {
         Ok(runs) => {
             for run in &runs {
-                last_run(section, run);
+                last_run(section, run, standing, option);
             }
         }
         Err(failure) => section.failure("last runs", &failure),
@@ -149,11 +151,21 @@ fn in_short(problems: &[Problem]) -> String {
     texts.join(" | ")
 }
 
-fn last_run(section: &mut Section, run: &LastRun) {
-    let (command, name) = match run.task {
-        Task::CatchUp => ("catch-up", "last catch-up"),
-        Task::Reconcile => ("reconcile", "last reconcile"),
-        Task::Import => ("import", "last import"),
+fn last_run(section: &mut Section, run: &LastRun, standing: &Standing, option: &str) {
+    let (command, name, says) = match run.task {
+        Task::CatchUp => ("catch-up", "last catch-up", String::new()),
+        Task::Reconcile => {
+            let says = format!("`okta-anypoint plan{option}` and ");
+            ("reconcile", "last reconcile", says)
+        }
+        Task::Import => {
+            let says = format!("`okta-anypoint import --report{option}` and ");
+            ("import", "last import", says)
+        }
+    };
+    let run_it = match standing.is_paused() {
+        true => format!("when changes are resumed, run `okta-anypoint {command}{option}`"),
+        false => format!("run `okta-anypoint {command}{option}`"),
     };
     let ended = run
         .ended_ms
@@ -170,7 +182,7 @@ fn last_run(section: &mut Section, run: &LastRun) {
         Health::Problems => section.ok(
             name,
             format!(
-                "ended {ended}; it left {} to a person, which `okta-anypoint plan` and the log name: {}",
+                "ended {ended}; it left {} to a person, named by {says}the log: {}",
                 counted(problems.len(), "problem", "problems"),
                 in_short(problems)
             ),
@@ -180,16 +192,19 @@ fn last_run(section: &mut Section, run: &LastRun) {
             section.wrong(
                 name,
                 format!("stopped {ended}: {}", message.unwrap_or_default()),
-                format!("Fix what it says, then run `okta-anypoint {command}`."),
+                format!("Fix what it says. Then {run_it}."),
             );
         }
         Health::Overdue => section.wrong(
             name,
             format!("ended {ended}; the next one is overdue"),
-            format!(
-                "Find out why the schedule does not run: is `serve` or the schedule function up? Until then run \
-                 `okta-anypoint {command}`."
-            ),
+            match standing.is_paused() {
+                true => format!("No task works while changes are paused. It is late if this stays so: {run_it}."),
+                false => format!(
+                    "Find out why the schedule does not run: is `serve` or the schedule function up? Until then \
+                     {run_it}."
+                ),
+            },
         ),
     }
 }
