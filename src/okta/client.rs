@@ -136,18 +136,6 @@ impl Okta {
         self.send(call, deadline).await
     }
 
-    /// Reads the first page of a list.
-    pub(super) async fn read_page<T: Entry>(
-        &self,
-        mut call: Call,
-        deadline: Deadline,
-    ) -> Result<Listed<T>, CallError> {
-        let mut list = Gathering::new(&call);
-        let answer = self.send_for_page(&mut call, deadline).await?;
-        list.add(Page::read(&answer.body).map_err(|error| call.unreadable(&error))?);
-        Ok(list.end())
-    }
-
     /// Reads a list to its last page, following `rel="next"`.
     pub(super) async fn read_list<T: Entry>(
         &self,

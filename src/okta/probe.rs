@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::app::AppUser;
 use super::client::Okta;
 use crate::deadline::Deadline;
-use crate::http::{CallError, Listed, entries};
+use crate::http::{CallError, Gathering, Listed, Page, entries};
 use crate::ids::OktaAppId;
 
 entries!(App: "id");
@@ -66,8 +66,11 @@ impl Okta {
     ) -> Result<Listed<AppUser>, CallError> {
         let path = ["apps", app.as_str(), "users"];
         let call = self.get("list some of the app's users", &path);
-        let call = call.query(&[("limit", &most.to_string())]);
-        self.read_page(call, deadline).await
+        let mut call = call.query(&[("limit", &most.to_string())]);
+        let mut list = Gathering::new(&call);
+        let answer = self.send_for_page(&mut call, deadline).await?;
+        list.add(Page::read(&answer.body).map_err(|error| call.unreadable(&error))?);
+        Ok(list.end())
     }
 
     /// Reads one item of a kind, to see whether it may be read.
