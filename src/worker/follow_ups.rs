@@ -22,8 +22,12 @@ impl Worker {
         lease: Lease,
         records: Records,
         state: EndState,
-        next: Vec<Change>,
+        next: Next,
     ) -> Verdict {
+        let Next {
+            changes: next,
+            owed,
+        } = next;
         let is_repeated = matches!(&state, EndState::Failed(failure) if failure.is_retryable());
         let for_now = match is_repeated {
             true => state.clone(),
@@ -35,13 +39,18 @@ impl Worker {
         let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::Delivery, until));
         let verdicts = run.await;
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
-        let failed = match open {
-            _ if is_repeated => Some(for_now),
-            0 => None,
-            _ => Some(EndState::Failed(not_done(open, next.len()))),
+        let state = match open {
+            _ if is_repeated => for_now,
+            0 => state,
+            _ => EndState::Failed(not_done(open, next.len())),
         };
-        if let Some(failed) = failed {
-            return recorded.or(self.report_end(&looked, &failed));
+        let still = next.iter().zip(verdicts);
+        let still =
+            still.filter(|(change, verdict)| verdict.is_retry() && owed.contains(&change.subject));
+        let owed: Vec<Subject> = still.map(|(change, _)| change.subject.clone()).collect();
+        let is_recorded = (is_repeated || open > 0) && owed.is_empty();
+        if is_recorded {
+            return recorded.or(self.report_end(&looked, &state));
         }
         if recorded.is_retry() {
             return recorded;
@@ -50,7 +59,7 @@ impl Worker {
             Ok(claimed) => claimed,
             Err(failure) => return self.report_end(&looked, &EndState::Failed(failure)),
         };
-        records.memory.owed.clear();
+        records.memory.owed = owed;
         let verdict = claimed.or(self.report_end(&looked, &state));
         // The records have the steps already.
         let looked = Looked {
@@ -117,21 +126,27 @@ pub(super) fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
     next.iter().map(change).collect()
 }
 
-/// Keeps in memory what the next run would not find again, until it is sent or done. Adds what earlier runs owe.
-pub(super) fn owe(memory: &mut Memory, next: &mut Vec<FollowUp>) {
-    for follow_up in &*next {
-        if let FollowUp::Once(subject) = follow_up
-            && !memory.owed.contains(subject)
-        {
-            memory.owed.push(subject.clone());
-        }
-    }
-    for subject in &memory.owed {
-        let owed = FollowUp::Once(subject.clone());
+/// What a run without a queue does next.
+pub(super) struct Next {
+    pub(super) changes: Vec<Change>,
+    /// The subjects among them that the next run would not find again.
+    pub(super) owed: Vec<Subject>,
+}
+
+/// Takes what earlier runs owe over to `next`. Returns all subjects that the next run would not find again. They are
+/// not in the memory meanwhile: a look at one of them can lead back to this subject.
+pub(super) fn take_owed(memory: &mut Memory, next: &mut Vec<FollowUp>) -> Vec<Subject> {
+    for subject in std::mem::take(&mut memory.owed) {
+        let owed = FollowUp::Once(subject);
         if !next.contains(&owed) {
             next.push(owed);
         }
     }
+    let once = |next: &FollowUp| match next {
+        FollowUp::Once(subject) => Some(subject.clone()),
+        FollowUp::Subject(_) | FollowUp::Member(..) => None,
+    };
+    next.iter().filter_map(once).collect()
 }
 
 fn not_done(open: usize, all: usize) -> Failure {

@@ -31,6 +31,15 @@ pub(super) enum End {
     LookAgain,
 }
 
+/// What comes after an account that the user loses.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Retired {
+    /// No other account, so the next run knows it still.
+    Ended,
+    /// Another account of the user.
+    Replaced,
+}
+
 /// Which account the user has now.
 enum Had {
     /// None is wanted.
@@ -192,7 +201,7 @@ impl Run<'_> {
         let refused = match had {
             Had::LookAgain => return Ok(End::LookAgain),
             Had::Nothing => {
-                self.retire(plan.retire.as_ref()).await?;
+                self.retire(plan.retire.as_ref(), Retired::Ended).await?;
                 if let Some(linked) = &view.linked {
                     self.leave_all(linked.into(), &plan.leave, why::NOT_IN_GROUP)
                         .await?;
@@ -255,7 +264,7 @@ impl Run<'_> {
                 let Some(link) = self.create(person, plan.why).await? else {
                     return Ok(Had::LookAgain);
                 };
-                self.retire(plan.retire.as_ref()).await?;
+                self.retire(plan.retire.as_ref(), Retired::Replaced).await?;
                 self.mail_reset((&link).into(), *mail, why::NEW_PASSWORD)
                     .await?;
                 self.link(view, &link, why::IS_THEIRS).await?;
@@ -353,7 +362,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn retire(&mut self, retire: Option<&Retire>) -> Result<(), Failure> {
+    pub(super) async fn retire(
+        &mut self,
+        retire: Option<&Retire>,
+        how: Retired,
+    ) -> Result<(), Failure> {
         let Some(retire) = retire else { return Ok(()) };
         let account = AccountRef {
             id: &retire.account,
@@ -365,9 +378,11 @@ impl Run<'_> {
         for (team, group) in &retire.leave {
             if let Err(failure) = self.leave(account, team, retire.reason).await {
                 self.set_aside(failure)?;
-                // The next run may know the account no more.
-                let group = Subject::Group(group.clone());
-                self.progress.follow(FollowUp::Once(group));
+                if let Retired::Replaced = how {
+                    // The next run knows the account no more.
+                    let group = Subject::Group(group.clone());
+                    self.progress.follow(FollowUp::Once(group));
+                }
             }
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! counts as the user's only if it has the e-mail address that was asked for, and is no older than the intent.
 
 use super::account::{NewPerson, Retire};
+use super::apply::Retired;
 use super::view::UserView;
 use crate::anypoint::Account;
 use crate::failure::Failure;
@@ -164,7 +165,7 @@ impl Run<'_> {
         user: &OktaUserId,
         orphan: &Retire,
     ) -> Result<(), Failure> {
-        self.retire(Some(orphan)).await?;
+        self.retire(Some(orphan), Retired::Ended).await?;
         self.memory.intent = None;
         let (store, memo) = (&self.ports().store, self.memory.to_memo());
         store

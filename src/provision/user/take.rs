@@ -10,7 +10,7 @@ use futures_util::future::try_join;
 
 use super::account::{Adoption, FormerOwner};
 use super::adopt::Freed;
-use super::apply::End;
+use super::apply::{End, Retired};
 use super::plan::UserPlan;
 use super::steps::why;
 use super::view::UserView;
@@ -58,7 +58,7 @@ impl Run<'_> {
         }
         let account = AccountRef::from(&adoption.link);
         self.update(account, &adoption.changes, plan.why).await?;
-        self.retire(plan.retire.as_ref()).await?;
+        self.retire(plan.retire.as_ref(), Retired::Replaced).await?;
         self.mail_reset(account, adoption.mail, why::MAIL_IN_DOUBT)
             .await
     }
