@@ -97,9 +97,10 @@ impl Progress {
         self.rest_is_done = true;
     }
 
-    /// The subjects to look at next. A run that was cut short is repeated, and finds most of them again.
+    /// The subjects to look at next. A run that was cut short is repeated and finds most of them again, or it failed for
+    /// good and leads to nothing.
     pub(crate) fn next(&self, result: &Result<(), Failure>) -> Vec<FollowUp> {
-        let is_cut_short = result.as_ref().is_err_and(Failure::is_retryable) && !self.rest_is_done;
+        let is_cut_short = result.is_err() && !self.rest_is_done;
         let follow_ups = self.follow_ups.iter();
         follow_ups
             .filter(|next| !is_cut_short || matches!(next, FollowUp::Once(_)))

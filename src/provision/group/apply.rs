@@ -130,7 +130,10 @@ impl Run<'_> {
         }
         match Failure::of_parts([refused, plan.refused]) {
             Some(refused) => {
-                self.progress.did_the_rest();
+                // Without a team a member's own look would ask for this group again, and so on.
+                if view.link.is_some() {
+                    self.progress.did_the_rest();
+                }
                 Err(refused)
             }
             None => Ok(End::Done),
