@@ -260,7 +260,8 @@ async fn renew_again(
     }
 }
 
-#[cfg(all(test, feature = "local"))]
+#[cfg(feature = "local")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
