@@ -44,6 +44,18 @@ struct Assignments {
     extent: Extent,
 }
 
+/// A group's members, as Okta lists them.
+struct ListedMembers {
+    users: Listed<User>,
+    assignments: Assignments,
+}
+
+/// A team's members, as Anypoint lists them; `None` when there is no team.
+struct TeamMembers {
+    items: Option<Vec<Member>>,
+    extent: Extent,
+}
+
 fn by_user(found: impl IntoIterator<Item = AppUser>) -> HashMap<OktaUserId, AppUser> {
     let by_id = |app_user: AppUser| (app_user.id.clone(), app_user);
     found.into_iter().map(by_id).collect()
@@ -173,38 +185,42 @@ impl Look<'_> {
         group: &OktaGroupId,
         link: Option<TeamLink>,
     ) -> Result<GroupView, Failure> {
-        let ((found, in_team), (wanted, in_group)) = try_join(
-            self.found_members(link.as_ref()),
-            self.wanted_members(group),
-        )
-        .await?;
+        let (team, listed) =
+            try_join(self.team_members(link.as_ref()), self.listed_members(group)).await?;
+        // The links are read last and together, because the run of a user may move the user's own meanwhile.
+        let (found, wanted) =
+            try_join(self.found_of(team.items), self.wanted_members(&listed)).await?;
+        let in_group = listed.users.extent.and(listed.assignments.extent);
         Ok(GroupView {
             found,
             incomplete: in_group
                 .fault_of(Side::Okta)
-                .or(in_team.fault_of(Side::Anypoint)),
+                .or(team.extent.fault_of(Side::Anypoint)),
             ..GroupView::of(GroupWanted::Team(wanted), link)
         })
     }
 
-    /// Who Okta wants in the team, and whether the lists are complete. A listed user who cannot be read stays as they
-    /// are until their own look.
-    async fn wanted_members(
-        &self,
-        group: &OktaGroupId,
-    ) -> Result<(WantedMembers, Extent), Failure> {
+    /// The members of a group, and what Okta says about their assignments.
+    async fn listed_members(&self, group: &OktaGroupId) -> Result<ListedMembers, Failure> {
         let ports = self.ports;
         let listed = ports.okta.list_group_members(group, self.deadline).await?;
-        let Some(members) = listed.map(Listed::telling) else {
+        let Some(users) = listed.map(Listed::telling) else {
             return Err(contradiction(
                 Side::Okta,
                 "the group is there, and its members are not",
             ));
         };
-        let mut assignments = self.assignments(&members.items).await?;
-        assignments.unread.extend(members.ids_unread());
-        let ids: Vec<OktaUserId> = members.items.iter().map(|user| user.id.clone()).collect();
-        let ids: Vec<OktaUserId> = ids.into_iter().chain(members.ids_unread()).collect();
+        let mut assignments = self.assignments(&users.items).await?;
+        assignments.unread.extend(users.ids_unread());
+        Ok(ListedMembers { users, assignments })
+    }
+
+    /// Who Okta wants in the team. A listed user who cannot be read stays as they are until their own look.
+    async fn wanted_members(&self, listed: &ListedMembers) -> Result<WantedMembers, Failure> {
+        let ports = self.ports;
+        let (users, assignments) = (&listed.users, &listed.assignments);
+        let ids: Vec<OktaUserId> = users.items.iter().map(|user| user.id.clone()).collect();
+        let ids: Vec<OktaUserId> = ids.into_iter().chain(users.ids_unread()).collect();
         let links = ports.store.user_links(&ids).await?;
         let mut people = WantedMembers::default();
         for user in &assignments.unread {
@@ -213,12 +229,12 @@ impl Look<'_> {
             people.add(user, MemberWanted::Later(account));
         }
         let read = |user: &&User| !assignments.unread.contains(&user.id);
-        for user in members.items.iter().filter(read) {
+        for user in users.items.iter().filter(read) {
             let app_user = assignments.found.get(&user.id);
             let wanted = Ok(wanted(Some(user), app_user, &ports.policy));
             people.add(&user.id, MemberWanted::of(&wanted, links.get(&user.id)));
         }
-        Ok((people, members.extent.and(assignments.extent)))
+        Ok(people)
     }
 
     /// The assignments of the members. The answer lacks members without one.
@@ -266,18 +282,40 @@ impl Look<'_> {
         &self,
         link: Option<&TeamLink>,
     ) -> Result<(Option<Vec<MemberFound>>, Extent), Failure> {
+        let team = self.team_members(link).await?;
+        Ok((self.found_of(team.items).await?, team.extent))
+    }
+
+    /// Whose accounts the members are, if there is a team.
+    async fn found_of(
+        &self,
+        members: Option<Vec<Member>>,
+    ) -> Result<Option<Vec<MemberFound>>, Failure> {
+        Ok(match members {
+            Some(members) => Some(self.members_found(members).await?),
+            None => None,
+        })
+    }
+
+    /// The list of the linked team's members.
+    async fn team_members(&self, link: Option<&TeamLink>) -> Result<TeamMembers, Failure> {
+        let no_team = TeamMembers {
+            items: None,
+            extent: Extent::Complete,
+        };
         let Some(link) = link else {
-            return Ok((None, Extent::Complete));
+            return Ok(no_team);
         };
         let anypoint = &self.ports.anypoint;
         let listed = anypoint.list_members(&link.team_id, self.deadline).await?;
         let Some(listed) = listed.map(Listed::telling) else {
             self.check_team_gone(&link.team_id).await?;
-            return Ok((None, Extent::Complete));
+            return Ok(no_team);
         };
-        let extent = listed.extent;
-        let members = listed.with_unread(Member::unread);
-        Ok((Some(self.members_found(members).await?), extent))
+        Ok(TeamMembers {
+            extent: listed.extent,
+            items: Some(listed.with_unread(Member::unread)),
+        })
     }
 
     /// Checks that nothing else shows a team whose members are not there.

@@ -134,6 +134,10 @@ impl GroupPlan {
             let account = &found.account;
             let leaver = match &found.owner {
                 _ if !found.can_end() && !found.is_unread() => continue,
+                Owner::Current(user) if wanted.has_moved(user) => {
+                    self.later.push(user.clone());
+                    continue;
+                }
                 Owner::Current(user) if !wanted.ended.contains(user) => Some(user),
                 _ => None,
             };

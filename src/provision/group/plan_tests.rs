@@ -103,6 +103,26 @@ fn a_member_missing_from_one_look_stays_until_a_second_look() {
 }
 
 #[test]
+fn a_member_of_the_group_whose_link_moved_during_the_look_is_no_leaver() {
+    let mut wanted = WantedMembers::default();
+    wanted.add(&user("00u1"), MemberWanted::Account(account("stays")));
+    wanted.add(&user("00u2"), MemberWanted::Account(account("new")));
+    let once = Evidence::without_events(1_000_000, std::time::Duration::from_secs(15));
+    let seen = view(GroupWanted::Team(wanted.clone()), Some(mixed()));
+    let plan = plan_group(&seen, &Policy::default(), &once);
+    assert_eq!(plan.remove, []);
+    assert!(
+        plan.findings == Findings::default(),
+        "Okta shows the user in the group"
+    );
+    assert_eq!(plan.later, [user("00u2")], "their own look decides");
+    wanted.add(&user("00u2"), MemberWanted::Ended);
+    let ended = view(GroupWanted::Team(wanted), Some(mixed()));
+    let plan = plan_group(&ended, &Policy::default(), &once);
+    assert_eq!(plan.remove, [account("extra")]);
+}
+
+#[test]
 fn incomplete_lists_add_members_and_remove_none() {
     let mut pushed = view(members(&["stays", "missing"]), Some(mixed()));
     pushed.incomplete = Some(Side::Anypoint);

@@ -40,6 +40,12 @@ pub(crate) struct WantedMembers {
 }
 
 impl WantedMembers {
+    /// Whether a link to an account that is not wanted here was moved during the look: its user is a member of the
+    /// group, so the user's own look decides.
+    pub(super) fn has_moved(&self, user: &OktaUserId) -> bool {
+        self.listed.contains(user) && !self.ended.contains(user)
+    }
+
     /// Adds a member of the group.
     pub(crate) fn add(&mut self, user: &OktaUserId, wanted: MemberWanted) {
         self.listed.insert(user.clone());
