@@ -13,7 +13,7 @@ use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::ledger::{
     Conclusion, Lease, Leased, Ledger, Memo, Reason, Record, SqliteLedger,
 };
-use okta_anypoint::provision::{Policy, Ports};
+use okta_anypoint::provision::{Adopt, Policy, Ports};
 use okta_anypoint::receiver::{Gate, Receiver};
 use okta_anypoint::simulator::anypoint::AnypointWorld;
 use okta_anypoint::simulator::okta::{LogEvent, OktaWorld, Refusal};
@@ -54,6 +54,14 @@ impl World {
 
     pub async fn with(policy: Policy) -> Self {
         Self::with_pace(policy, Pace::INLINE, TIME).await
+    }
+
+    pub async fn adopting(adopt: Adopt) -> Self {
+        Self::with(Policy {
+            adopt,
+            ..Policy::default()
+        })
+        .await
     }
 
     pub async fn with_pace(policy: Policy, pace: Pace, time: Duration) -> Self {

@@ -23,6 +23,7 @@ mod push;
 mod readme;
 mod schedule;
 mod secrets;
+mod settling;
 mod simulate;
 mod terminal;
 mod usage;

@@ -1,7 +1,7 @@
 //! A person, an account or an entry that an import cannot read is its own problem, and is never taken for nobody.
 
 use http::Method;
-use okta_anypoint::schedule::Task;
+use okta_anypoint::schedule::{Problem, Task};
 use okta_anypoint::settings::ImportMode;
 use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::simulator::okta::NewUser;
@@ -15,6 +15,18 @@ fn odd_user(stage: &Stage, login: &str) -> String {
     let new = NewUser::active(login, "odd", "Example", "odd@acme.example", None);
     let mut world = stage.okta.world();
     world.create_user_from(new).unwrap().id
+}
+
+/// Runs an import that links one account and reports another. Returns the first problem of the report.
+async fn one_unpaired(stage: &Stage) -> Problem {
+    let mut summary = stage.run(Task::Import).await;
+    assert_eq!((summary.count("linked"), summary.count("unpaired")), (1, 1));
+    summary.problems.remove(0)
+}
+
+fn is_about(problem: &Problem, account: &str) -> bool {
+    let named = problem.account.as_ref();
+    named.is_some_and(|id| id.as_str() == account)
 }
 
 #[rstest]
@@ -41,7 +53,7 @@ async fn an_unreadable_user_behind_an_address_is_the_problem_of_its_account(
     let [problem] = &summary.problems[..] else {
         panic!("{:?}", summary.problems);
     };
-    assert_eq!(problem.account.as_ref().unwrap().as_str(), account);
+    assert!(is_about(problem, &account), "{problem:?}");
     let subject = is_named.then(|| format!("user#{odd}").parse().unwrap());
     assert_eq!(problem.subject, subject);
     assert_eq!(stage.okta.world().users.len(), 2);
@@ -59,10 +71,8 @@ async fn an_address_that_okta_fails_to_answer_stops_nobody_else() {
     let path = "/api/v1/users/odd%40acme.example";
     let traffic = stage.okta.traffic();
     traffic.inject(Fault::status(path, 501, r#"{"errorCode":"E0000009"}"#));
-    let summary = stage.run(Task::Import).await;
-    assert_eq!((summary.count("linked"), summary.count("unpaired")), (1, 1));
-    let problem = &summary.problems[0];
-    assert_eq!(problem.account.as_ref().unwrap().as_str(), account);
+    let problem = one_unpaired(&stage).await;
+    assert!(is_about(&problem, &account), "{problem:?}");
 }
 
 /// An import was cut off at the creation of a user who cannot be read now.
@@ -81,8 +91,7 @@ async fn an_unreadable_user_of_a_cut_off_import_stops_nobody_else() {
     stage.native("ann");
     let fault = Fault::removed("/api/v1/users", Some(&odd), "/profile/login");
     traffic.inject(fault.on(Method::GET));
-    let summary = stage.run(Task::Import).await;
-    assert_eq!((summary.count("linked"), summary.count("unpaired")), (1, 1));
+    one_unpaired(&stage).await;
     let entries = super::import_audit::history(&stage, &odd).await;
     assert_eq!(super::import_audit::actions(&entries), ["interrupted"]);
     traffic.remove_all_faults();
@@ -99,10 +108,8 @@ async fn an_account_that_does_not_say_whether_it_is_enabled_is_reported() {
     let list = "/accounts/api/organizations/*/users";
     let traffic = stage.anypoint.traffic();
     traffic.inject(Fault::removed(list, Some(&account), "/enabled"));
-    let summary = stage.run(Task::Import).await;
-    assert_eq!((summary.count("linked"), summary.count("unpaired")), (1, 1));
-    let problem = &summary.problems[0];
-    assert_eq!(problem.account.as_ref().unwrap().as_str(), account);
+    let problem = one_unpaired(&stage).await;
+    assert!(is_about(&problem, &account), "{problem:?}");
     assert!(problem.text.contains("enabled"), "{}", problem.text);
     assert_eq!(stage.link(&ann).await, None);
     traffic.remove_all_faults();
@@ -131,13 +138,8 @@ async fn an_incomplete_list_of_app_users_creates_nobody() {
         ["linked", "created", "unpaired"].map(|name| summary.count(name)),
         [1, 0, 1]
     );
-    let about = |problem: &&okta_anypoint::schedule::Problem| {
-        problem
-            .account
-            .as_ref()
-            .is_some_and(|id| id.as_str() == account)
-    };
-    let problem = summary.problems.iter().find(about).unwrap();
+    let mut problems = summary.problems.iter();
+    let problem = problems.find(|found| is_about(found, &account)).unwrap();
     assert!(problem.text.contains("app users"), "{}", problem.text);
     assert_eq!(stage.okta.world().users.len(), 2);
 }

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod back_off;
+mod backup;
 mod beside;
 mod clients;
 mod crowd;
