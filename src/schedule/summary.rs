@@ -157,9 +157,13 @@ impl Summary {
             Cut::Time => self.outcome = RunOutcome::Continues,
             Cut::Pause(pause) => {
                 self.outcome = RunOutcome::Skipped;
-                self.message = Some(format!(
+                let paused = format!(
                     "changes are paused ({pause}): what the run had begun is finished, and the rest waits for the next run"
-                ));
+                );
+                self.message = Some(match self.message.take() {
+                    Some(message) => format!("{message}. {paused}"),
+                    None => paused,
+                });
             }
         }
     }

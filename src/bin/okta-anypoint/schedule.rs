@@ -408,7 +408,10 @@ fn show_end(summary: &Summary, console: &Console) -> Result<()> {
         (RunOutcome::Completed, true) => (Tone::Good, "nothing was changed: this is a report"),
         (RunOutcome::Completed, false) => (Tone::Good, "done"),
         (RunOutcome::Continues, _) => (Tone::Bad, "the time was up; run it again to continue"),
-        (RunOutcome::Skipped, _) => (Tone::Bad, "not run; try again later"),
+        (RunOutcome::Skipped, _) if summary.counts.is_empty() => {
+            (Tone::Bad, "not run; try again later")
+        }
+        (RunOutcome::Skipped, _) => (Tone::Bad, "ended early; run it again later"),
         (RunOutcome::Stopped, true) => (Tone::Bad, "a run that applies this would stop"),
         (RunOutcome::Stopped, false) => (Tone::Bad, "stopped"),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::begun::Begun;
-use super::done::{Done, from_to};
+use super::done::{Done, Written, from_to};
 use super::job::{Job, Kind, action};
 use super::linkable::{Assignment, Linkable};
 use super::names::{Names, names_of};
@@ -28,7 +28,8 @@ use crate::store::{Linked, Origin, ResetMail, UserLink};
 
 /// Accounts that a run works on at the same time.
 const AT_ONCE: usize = 4;
-/// A run stops after this many refusals if Okta accepted no write before.
+/// A run stops if Okta refuses the writes for this many accounts in a row: the right to write may be missing, even if
+/// the run can read the app.
 const MAX_REFUSED: usize = 2 * AT_ONCE;
 /// A run does not begin an account with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
@@ -42,15 +43,27 @@ pub(super) enum Halt {
     Problem(Failure),
     /// A run that died made the account for the user.
     Orphan,
-    /// A side refused the credentials or rights, for this account or for all.
+    /// A side refused or failed a call, for this account or for all.
     Refused(Failure),
     /// The other accounts would fail, too.
     Stop(Failure),
 }
 
+impl Halt {
+    /// Of a write. It may have been done if the service failed.
+    pub(super) fn of_write(error: CallError) -> Self {
+        if error.is_server_fault() {
+            Self::Stop(error.into())
+        } else {
+            error.into()
+        }
+    }
+}
+
 impl From<CallError> for Halt {
+    /// Of a read.
     fn from(error: CallError) -> Self {
-        if error.is_refusal() {
+        if error.is_refusal() || error.is_server_fault() {
             Self::Refused(error.into())
         } else if error.is_about_the_object() || error.is_not_found() {
             Self::Problem(error.into())
@@ -76,27 +89,8 @@ impl Scheduler {
     ) -> Result<(), Failure> {
         // Refused writes to Okta do not keep the others from their links.
         jobs.sort_by_key(Job::writes_to_okta);
-        let mut looks = Vec::new();
-        let end = self.act_on_all(&jobs, begun, deadline, summary, &mut looks);
-        let end = end.await;
-        let sent = self.send(&looks, deadline).await;
-        let failed = sent.map_or_else(Some, |sent| sent.failure);
-        let failed = failed.iter().map(Problem::general);
-        summary.problems.extend(failed);
-        end
-    }
-
-    /// Acts on accounts. Adds the users who need a look of their own to `looks`.
-    async fn act_on_all(
-        &self,
-        jobs: &[Job],
-        begun: &mut Begun<'_>,
-        deadline: Deadline,
-        summary: &mut Summary,
-        looks: &mut Vec<Change>,
-    ) -> Result<(), Failure> {
         let total = jobs.len();
-        let (mut refused_so_far, mut has_written) = (0, false);
+        let mut refused_in_a_row = 0;
         if jobs.iter().any(Job::creates) {
             // One absence is not enough to create a user.
             tokio::time::sleep(REREAD_AFTER).await;
@@ -120,24 +114,13 @@ impl Scheduler {
             for job in portion {
                 running.push(self.act(job, deadline));
             }
-            let mut stop = None;
-            let ends = join_all(running).await;
-            let refusal = |end: &Result<(), Halt>| match end {
-                Err(Halt::Refused(failure)) => Some(failure.clone()),
-                _ => None,
-            };
-            let refused: Vec<Failure> = ends.iter().filter_map(|(_, end)| refusal(end)).collect();
-            let mut finished = ends.iter().filter(|(_, end)| end.is_ok());
-            has_written |= finished.any(|(done, _)| done.has_written_to_okta());
-            refused_so_far += refused.len();
-            if let Some(failure) = refused.first() {
-                stop = self.check_sides(&refused, deadline).await.err();
-                // The right to write may be missing even if the run can read the app.
-                if refused_so_far >= MAX_REFUSED && !has_written {
-                    stop.get_or_insert(failure.clone());
+            let (mut refused, mut stop, mut looks) = (Vec::new(), None, Vec::new());
+            for (job, (done, end)) in portion.iter().zip(join_all(running).await) {
+                match done.written {
+                    Written::Refused => refused_in_a_row += 1,
+                    Written::Accepted => refused_in_a_row = 0,
+                    Written::Nothing => {}
                 }
-            }
-            for (job, (done, end)) in portion.iter().zip(ends) {
                 for name in done.counts {
                     summary.add(name, 1);
                 }
@@ -148,8 +131,7 @@ impl Scheduler {
                     Ok(()) => {}
                     Err(Halt::Orphan) => {
                         summary.add("left_to_look", 1);
-                        let user = job.user().cloned().or(done.user);
-                        let user = user.map(Subject::User);
+                        let user = done.user.map(Subject::User);
                         let now_ms = self.clock().now_ms();
                         looks.extend(user.clone().map(|user| Change::found(user, now_ms)));
                         summary.problems.push(Problem {
@@ -158,24 +140,34 @@ impl Scheduler {
                             ..Problem::general(&left_to_look())
                         });
                     }
-                    Err(Halt::Problem(failure) | Halt::Refused(failure)) => {
-                        summary.add("refused", 1);
-                        summary.problems.push(Problem {
-                            subject: job.user().cloned().map(Subject::User),
-                            account: Some(job.account.id.clone()),
-                            ..Problem::general(&failure)
-                        });
+                    Err(Halt::Problem(failure)) => {
+                        report(summary, job, &failure);
+                    }
+                    Err(Halt::Refused(failure)) => {
+                        report(summary, job, &failure);
+                        refused.push(failure);
                     }
                     Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
                 }
             }
-            if let Some(failure) = stop {
+            self.queue_looks(&looks, deadline, summary).await;
+            let is_too_many = refused_in_a_row >= MAX_REFUSED;
+            self.check_sides(&refused, deadline).await?;
+            if let Some(failure) = stop.or(refused.pop().filter(|_| is_too_many)) {
                 return Err(failure);
             }
             let done = (position * AT_ONCE + AT_ONCE).min(total);
             self.progress("importing", done, Some(total));
         }
         Ok(())
+    }
+
+    /// Sends the looks that orphans wait for. A look that could not be sent is a problem of the run.
+    async fn queue_looks(&self, looks: &[Change], deadline: Deadline, summary: &mut Summary) {
+        let sent = self.send(looks, deadline).await;
+        let failed = sent.map_or_else(Some, |sent| sent.failure);
+        let failed = failed.iter().map(Problem::general);
+        summary.problems.extend(failed);
     }
 
     /// Fails if a side that refused something also refuses a call that is not about one person.
@@ -325,8 +317,9 @@ impl Scheduler {
         let (okta, app) = (&self.people, &self.ports.app);
         lease.check()?;
         let made = okta.assign(app, user, username, deadline).await;
-        let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
-        done.count("assigned");
+        let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error));
+        let made = made.map_err(Halt::of_write)?;
+        done.count_written("assigned");
         let entry = done.change(action::ASSIGN_APP, app);
         from_to(entry, "not assigned", "assigned");
         Ok(match made {
@@ -349,8 +342,9 @@ impl Scheduler {
         lease.check()?;
         let (first, last) = (names.first.as_deref(), names.last.as_deref());
         let brought = self.people.update_names(user, first, last, deadline).await;
-        brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error))?;
-        done.count("names_updated");
+        let brought = brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error));
+        brought.map_err(Halt::of_write)?;
+        done.count_written("names_updated");
         let fields = names.fields().into_iter().map(str::to_owned);
         let entry = done.change(action::UPDATE_NAMES, user);
         entry.fields = fields.collect();
@@ -396,6 +390,15 @@ impl Scheduler {
             )),
         }
     }
+}
+
+fn report(summary: &mut Summary, job: &Job, failure: &Failure) {
+    summary.add("refused", 1);
+    summary.problems.push(Problem {
+        subject: job.user().cloned().map(Subject::User),
+        account: Some(job.account.id.clone()),
+        ..Problem::general(failure)
+    });
 }
 
 fn left_to_look() -> Failure {

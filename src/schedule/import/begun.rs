@@ -2,8 +2,8 @@
 //!
 //! Until Okta answers there is no user to lease, so a run that dies then leaves nothing in that user's audit trail.
 //! The run writes the list before it begins the first account, and removes an account when its creation is on
-//! record. The next run settles the list before it does anything else. If no import follows within a week, the memo
-//! is gone, and the audit trail stays without the entry.
+//! record. The next run settles the list before it does anything else. If no import follows, the audit trail stays
+//! without the entry.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -23,13 +23,16 @@ use crate::schedule::Scheduler;
 const CUT_OFF: &str =
     "an import was cut off, or kept out by another run, after it may have created this user";
 
-/// How far back a run searches the audit trail for the creation. The memo lasts a week.
+/// How far back a run searches the audit trail for the creation.
 const TOLD_WITHIN_MS: i64 = 31 * 86_400_000;
 
 /// The accounts whose Okta users may have been created without an audit entry.
 pub(super) struct Begun<'r> {
     /// The lease on the task.
     lease: &'r Lease,
+    /// Of earlier runs.
+    left_over: BTreeSet<AccountId>,
+    /// Of this run.
     accounts: BTreeSet<AccountId>,
     /// The memo that the table has.
     written: Option<String>,
@@ -43,7 +46,8 @@ impl<'r> Begun<'r> {
             .and_then(|memo| serde_json::from_str(memo).ok());
         Self {
             lease,
-            accounts: noted.unwrap_or_default(),
+            left_over: noted.unwrap_or_default(),
+            accounts: BTreeSet::new(),
             written: lease.memo().map(str::to_owned),
         }
     }
@@ -53,15 +57,15 @@ impl<'r> Begun<'r> {
         self.accounts.extend(accounts);
     }
 
-    /// Removes an account, because its creation is on record or did not happen.
+    /// Removes an account of this run, because its creation is on record or did not happen.
     pub(super) fn settle(&mut self, account: &AccountId) {
         self.accounts.remove(account);
     }
 
     /// Writes the list if it has changed.
     pub(super) async fn write(&mut self, ledger: &dyn Ledger) -> Result<(), Failure> {
-        let memo =
-            (!self.accounts.is_empty()).then(|| serde_json::json!(self.accounts).to_string());
+        let noted: BTreeSet<_> = self.left_over.union(&self.accounts).collect();
+        let memo = (!noted.is_empty()).then(|| serde_json::json!(noted).to_string());
         if self.written == memo {
             return Ok(());
         }
@@ -81,7 +85,7 @@ impl Scheduler {
         accounts: &HashMap<AccountId, Account>,
         deadline: Deadline,
     ) -> Result<(), Failure> {
-        for id in begun.accounts.clone() {
+        for id in begun.left_over.clone() {
             let account = accounts.get(&id);
             let user = match account.and_then(pair::email_of) {
                 Some(email) => self.user_begun(email, deadline).await,
@@ -99,7 +103,7 @@ impl Scheduler {
                 }
             };
             if is_settled {
-                begun.settle(&id);
+                begun.left_over.remove(&id);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use super::apply::Halt;
 use super::done::{Done, from_to};
 use super::job::action;
 use super::linkable::overtaken;
-use super::pair::By;
+use super::pair::{By, email_of};
 use crate::anypoint::Account;
 use crate::deadline::Deadline;
 use crate::failure::Side;
@@ -29,7 +29,7 @@ impl Scheduler {
         let okta = &self.people;
         let checked = self.check_again(account, email, deadline).await;
         done.is_on_record = checked.is_err();
-        checked?;
+        let account = &checked?;
         let text = |name: &Option<String>| name.as_deref().unwrap_or_default().trim().to_owned();
         let new = NewUser {
             login: email.to_owned(),
@@ -39,7 +39,7 @@ impl Scheduler {
         };
         let user = match okta.create_staged_user(&new, deadline).await {
             Ok(user) => {
-                done.count("created");
+                done.count_written("created");
                 let entry = done.change(action::CREATE_USER, &user.id);
                 from_to(entry, "no user", "staged");
                 user
@@ -55,22 +55,30 @@ impl Scheduler {
                     _ => return Err(error.into()),
                 }
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                done.note_refusal(&error);
+                return Err(Halt::of_write(error));
+            }
         };
         Ok(user.id)
     }
 
-    /// Reads the account again, and searches again for its user.
+    /// The account as it is now. Searches again for its user.
     ///
     /// # Errors
-    /// When the account is not to be imported any more, or there may be a user. The next run plans again.
+    /// When the account is not to be imported any more, has another address, or there may be a user. The next run plans
+    /// again.
     async fn check_again(
         &self,
         account: &Account,
         email: &str,
         deadline: Deadline,
-    ) -> Result<(), Halt> {
-        self.account_now(&account.id, deadline).await?;
+    ) -> Result<Account, Halt> {
+        let account = self.account_now(&account.id, deadline).await?;
+        if email_of(&account) != Some(email) {
+            let what = "the e-mail address of the account was changed meanwhile";
+            return Err(overtaken(Side::Anypoint, what));
+        }
         let okta = &self.people;
         let (mut by_login, by_email) = try_join(
             okta.users_with_login(email, deadline),
@@ -78,12 +86,14 @@ impl Scheduler {
         )
         .await?;
         // Okta also finds users by a short form of the login.
-        by_login.items.retain(|user| By::Login.holds(user, account));
+        by_login
+            .items
+            .retain(|user| By::Login.holds(user, &account));
         let is_nobody = [by_login, by_email]
             .iter()
             .all(|found| found.items.is_empty() && found.fault().is_none());
         if is_nobody {
-            return Ok(());
+            return Ok(account);
         }
         let what = "a second search found an Okta user of the account's e-mail address, and the first found nobody";
         Err(overtaken(Side::Okta, what))

@@ -10,11 +10,22 @@ use crate::ledger::{AuditEntry, Lease};
 /// The `event_type` of an import's audit entries.
 pub(super) const IMPORT: &str = "import";
 
+/// What Okta said to the writes of one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Nothing,
+    /// It accepted those that were made.
+    Accepted,
+    /// It refused the right to one.
+    Refused,
+}
+
 /// What was done for one account.
 pub(super) struct Done<'w> {
     job: &'w Job,
     /// Names of counts. Each occurrence counts one.
     pub(super) counts: Vec<&'static str>,
+    pub(super) written: Written,
     entries: Vec<AuditEntry>,
     /// Whether the audit trail has everything that was done, be it nothing.
     pub(super) is_on_record: bool,
@@ -27,6 +38,7 @@ impl<'w> Done<'w> {
         Self {
             job,
             counts: Vec::new(),
+            written: Written::Nothing,
             entries: Vec::new(),
             is_on_record: false,
             user: None,
@@ -37,10 +49,17 @@ impl<'w> Done<'w> {
         self.counts.push(name);
     }
 
-    /// Whether Okta accepted a write.
-    pub(super) fn has_written_to_okta(&self) -> bool {
-        let written = ["created", "assigned", "names_updated"];
-        self.counts.iter().any(|name| written.contains(name))
+    /// Counts a write that Okta accepted.
+    pub(super) fn count_written(&mut self, name: &'static str) {
+        self.count(name);
+        self.written = Written::Accepted;
+    }
+
+    /// Remembers whether a failed write was refused.
+    pub(super) fn note_refusal(&mut self, error: &CallError) {
+        if error.is_refusal() {
+            self.written = Written::Refused;
+        }
     }
 
     /// Adds a change. [`Done::audit`] sets its subject and time.
@@ -59,6 +78,7 @@ impl<'w> Done<'w> {
 
     /// Adds a failed write if it may have been done.
     pub(super) fn doubt(&mut self, action: &'static str, id: impl ToString, error: &CallError) {
+        self.note_refusal(error);
         if !error.is_about_this_call() && !error.is_refusal() {
             self.unanswered(action, id);
         }

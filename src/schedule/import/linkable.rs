@@ -135,7 +135,7 @@ impl<'l> Reading<'l> {
         }
         let is_as_planned = match &job.kind {
             Kind::Agree { link, .. } => self.link.as_ref() == Some(&**link),
-            _ => self.link.is_none() || self.is_linked(),
+            _ => self.link.is_none(),
         };
         if !is_as_planned {
             let what = "the link of the Okta user was changed meanwhile";

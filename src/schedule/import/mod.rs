@@ -113,14 +113,10 @@ impl Scheduler {
     ) -> Result<Vec<Job>, Failure> {
         let index = Index::new(people, unread, &self.ports.policy);
         let accounts = people.accounts.values();
-        let (mut active, mut unclear): (Vec<&Account>, Vec<&Account>) = accounts
+        let mut active: Vec<&Account> = accounts
             .filter(|account| pair::may_be_active(account))
-            .partition(|account| pair::is_active(account));
+            .collect();
         active.sort_by_key(|account| &account.id);
-        unclear.sort_by_key(|account| &account.id);
-        for account in unclear {
-            refuse(summary, account, Refused::for_now(UNCLEAR));
-        }
         summary.set("accounts", people.accounts.len());
         summary.set("active_native_accounts", active.len());
         summary.set("user_links", people.links.len());
@@ -143,6 +139,7 @@ impl Scheduler {
                     let problems = &mut summary.problems;
                     Ok(self.agree(people, account, user, problems))
                 }
+                Ok(_) if !account.is_surely_enabled() => Err(Refused::for_now(UNCLEAR)),
                 Ok(Match::Assigned(user, by)) => Ok(Some(Kind::Link { user, by })),
                 Ok(Match::Unassigned(user, by)) => self.assigned(user, by).map(Some),
                 Ok(Match::Nobody { email }) => self.created(account, email).map(Some),
@@ -243,8 +240,9 @@ impl Scheduler {
         error: CallError,
         deadline: Deadline,
     ) -> Result<Failure, Failure> {
-        let may_be_its_own = error.is_refusal() || error.may_be_about_one();
-        if error.is_unreadable() || !may_be_its_own {
+        let may_be_its_own =
+            error.is_refusal() || error.is_about_this_call() || error.is_server_fault();
+        if !may_be_its_own {
             return Err(error.into());
         }
         self.check_okta(&self.ports.okta, deadline).await?;

@@ -93,6 +93,73 @@ async fn four_refused_people_stop_nobody_else() {
     import_and_rest(&stage).await;
 }
 
+/// The role may not see eight people. Their accounts are first in every run.
+#[tokio::test]
+async fn people_whom_the_role_may_not_see_stop_nobody_else() {
+    let stage = stage_of(ImportMode::Link).await;
+    let people: Vec<String> = (0..9).map(|n| format!("user{n}")).collect();
+    people.iter().for_each(|name| drop(stage.native(name)));
+    let users: Vec<String> = people.iter().map(|name| stage.assigned(name)).collect();
+    let (last, unseen) = users.split_last().unwrap();
+    for user in unseen {
+        let path = format!("/api/v1/users/{user}");
+        let refused = Fault::status(&path, 403, r#"{"errorCode":"E0000006"}"#);
+        stage.okta.traffic().inject(refused);
+    }
+    let summary = stage.run(Task::Import).await;
+    assert_eq!((summary.count("refused"), summary.count("linked")), (8, 1));
+    assert!(stage.link(last).await.is_some());
+}
+
+/// Okta accepts a change of names and new users, and no assignment.
+#[tokio::test]
+async fn accepted_writes_before_do_not_hide_that_the_right_to_assign_is_missing() {
+    let stage = stage_of(ImportMode::Create).await;
+    let first = stage.native("first");
+    import_and_rest(&stage).await;
+    {
+        let mut world = stage.anypoint.world();
+        let renamed = world.edit_user(&first, |user| user.first_name = "New".to_owned());
+        renamed.unwrap();
+    }
+    (0..20).for_each(|n| drop(stage.native(&format!("user{n}"))));
+    let assign = format!("/api/v1/apps/{APP}/users");
+    let refused = Fault::status(&assign, 403, r#"{"errorCode":"E0000006"}"#);
+    stage.okta.traffic().inject(refused.on(Method::POST));
+    let failure = stage.try_run(Task::Import, None).await.unwrap_err();
+    assert_eq!(failure.cause, Cause::RefusedRights);
+    let created = stage.okta.world().users.len() - 1;
+    assert!((8..=12).contains(&created), "{created}");
+}
+
+/// A side fails for one person and answers for the others.
+#[tokio::test]
+async fn a_person_for_whom_a_side_fails_stops_nobody_else() {
+    for at_okta in [true, false] {
+        let stage = stage_of(ImportMode::Link).await;
+        let odd = stage.assigned("ann");
+        let account = stage.native("ann");
+        stage.assigned("ben");
+        stage.native("ben");
+        let path = match at_okta {
+            true => format!("/api/v1/users/{odd}"),
+            false => format!("/accounts/api/organizations/*/users/{account}"),
+        };
+        let traffic = match at_okta {
+            true => stage.okta.traffic(),
+            false => stage.anypoint.traffic(),
+        };
+        traffic.inject(Fault::status(&path, 501, "{}").on(Method::GET));
+        let summary = stage.run(Task::Import).await;
+        let counts = ["refused", "linked"].map(|name| summary.count(name));
+        assert_eq!(counts, [1, 1], "{path}");
+        assert_eq!(stage.link(&odd).await, None);
+        traffic.remove_all_faults();
+        import_and_rest(&stage).await;
+        assert!(stage.link(&odd).await.is_some());
+    }
+}
+
 /// Okta answers 405 for an address, or the role may not see a person. That is a problem of that account alone.
 #[tokio::test]
 async fn an_unanswered_address_is_the_problem_of_its_account() {

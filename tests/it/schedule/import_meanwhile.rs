@@ -178,3 +178,50 @@ async fn an_absence_that_a_second_search_contradicts_creates_nobody() {
     super::import::import_and_rest(&stage).await;
     assert!(stage.link(&ann).await.is_some());
 }
+
+/// The list of accounts is older than a change of the account, which the next import of names would bring to Okta.
+#[tokio::test]
+async fn a_user_is_created_with_the_names_that_the_account_has_now() {
+    let stage = super::import::stage(ImportMode::Create).await;
+    let account = stage.native("ann");
+    let list = "/accounts/api/organizations/*/users";
+    let old = Fault::new(list, FaultKind::Frozen).on(Method::GET);
+    stage.anypoint.traffic().inject(old);
+    {
+        let mut world = stage.anypoint.world();
+        let renamed = world.edit_user(&account, |user| user.last_name = "Lee".to_owned());
+        renamed.unwrap();
+    }
+    let summary = stage.run(Task::Import).await;
+    assert_eq!(summary.count("linked"), 1);
+    {
+        let world = stage.okta.world();
+        let ann = world.find_user("ann@acme.example").unwrap();
+        assert_eq!(ann.attribute("lastName"), "Lee");
+    }
+    stage.anypoint.traffic().remove_all_faults();
+    super::import::import_and_rest(&stage).await;
+}
+
+/// Nobody may be created under an address that the account no longer has.
+#[tokio::test]
+async fn an_account_with_another_address_by_now_waits_for_the_next_run() {
+    let stage = super::import::stage(ImportMode::Create).await;
+    let account = stage.native("ann");
+    let list = "/accounts/api/organizations/*/users";
+    let old = Fault::new(list, FaultKind::Frozen).on(Method::GET);
+    stage.anypoint.traffic().inject(old);
+    {
+        let mut world = stage.anypoint.world();
+        let moved = world.edit_user(&account, |user| user.email = "lee@acme.example".to_owned());
+        moved.unwrap();
+    }
+    let summary = stage.run(Task::Import).await;
+    assert_eq!((summary.count("created"), summary.count("refused")), (0, 1));
+    assert!(summary.problems[0].text.contains("e-mail address"));
+    stage.anypoint.traffic().remove_all_faults();
+    super::import::import_and_rest(&stage).await;
+    let world = stage.okta.world();
+    assert_eq!(world.users.len(), 1);
+    assert!(world.find_user("lee@acme.example").is_some());
+}

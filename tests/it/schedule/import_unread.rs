@@ -115,6 +115,9 @@ async fn an_account_that_does_not_say_whether_it_is_enabled_is_reported() {
     traffic.remove_all_faults();
     import_and_rest(&stage).await;
     assert!(stage.link(&ann).await.is_some());
+    traffic.inject(Fault::removed(list, Some(&account), "/enabled"));
+    let linked = stage.run(Task::Import).await;
+    assert_eq!((linked.problems, linked.differences), (vec![], vec![]));
 }
 
 /// Ben has the app username of the account. The list of app users shows his entry without its id.
