@@ -147,7 +147,7 @@ impl<T> Listed<T> {
 
     /// What is wrong with the list, when an entry without a readable id is on it.
     pub fn incomplete(&self) -> Option<Failure> {
-        let what = "an entry has no readable id; nobody is disabled or taken out by this list";
+        let what = "an entry has no readable id, so this list disables and removes nobody";
         (!self.is_complete()).then(|| self.failure(what))
     }
 

@@ -6,7 +6,7 @@
 //! back, in one transaction. Every later write is conditional on the owner.
 //!
 //! ```text
-//!   lease(subject):  free ──▶ held(owner, until) ──▶ free         one owner at a time; ends by itself
+//!   lease(subject):  free ──▶ leased(owner, until) ──▶ free       one owner at a time; ends by itself
 //!   claim(event):
 //!            claim                         conclude
 //!  (absent) ──────▶ in_progress(owner, lease) ──────▶ done            (final)
@@ -190,7 +190,7 @@ pub enum ClaimOutcome {
         /// When the second look is due, in milliseconds since the epoch.
         until_ms: i64,
     },
-    /// Another owner holds a lease that ends at `until_ms` (milliseconds since the epoch).
+    /// Another owner has a lease that ends at `until_ms` (milliseconds since the epoch).
     Busy {
         /// When the lease ends, in milliseconds since the epoch.
         until_ms: i64,
@@ -199,8 +199,8 @@ pub enum ClaimOutcome {
 
 /// The port. Its adapters are DynamoDB and SQLite. Both pass the same suite.
 ///
-/// Every method fails with a [`Failure`] of side `Table`: retryable when the table is out of reach
-/// or throttles, permanent when it refuses for good (missing permission, no such table).
+/// Every method fails with a [`Failure`] of side `Table`: retryable when the table is out of reach,
+/// throttles or refuses, permanent when a record cannot be read.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Takes the lease on `subject` for a new owner, until `time` from now ([`MAX_LEASE`] at most). Makes one conditional

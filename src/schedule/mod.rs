@@ -6,7 +6,7 @@
 //! | [`Task::Reconcile`] | both sides completely | plans every subject, and queues those that differ |
 //! | [`Task::Import`] | Anypoint's accounts, Okta's app users | pairs them, and creates Okta users if it may |
 //!
-//! None of them writes to Anypoint. The findings of a catch-up or reconcile go the way of an event: the worker looks at
+//! None of them writes to Anypoint. The changes of a catch-up or reconcile go the way of an event: the worker looks at
 //! each subject. An import itself writes links, and writes to Okta. Two runs of one task never work at the same
 //! time. If a source about everybody cannot be read completely, the run stops before it changes anything. A run may miss
 //! what changes while it reads, and the next run finds it.
@@ -155,8 +155,7 @@ impl Scheduler {
             Ok(result) => result.flatten(),
             Err(_) => Err(Failure::retryable(
                 Side::Program,
-                "the time of this run was up; nothing that was begun is half done, the next run looks \
-                 afresh",
+                "the run's time was up; the next run reads both sides again and does the rest",
             )
             .because(Cause::Timeout)),
         };

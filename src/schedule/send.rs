@@ -27,7 +27,7 @@ const MAX_FAILURES: usize = 3;
 pub(super) struct Sent {
     /// How many are durable. Without a queue, how many are done.
     pub(super) count: usize,
-    /// Those of the portions that failed inline that are neither done nor failed for good.
+    /// Changes of portions that failed inline, if they are neither done nor failed for good.
     pub(super) open: Vec<OpenChange>,
     /// The first failure.
     pub(super) failure: Option<Failure>,

@@ -104,12 +104,12 @@ pub struct TeamLink {
     pub origin: Origin,
 }
 
-/// What the table has about one user: item `user#<okta user id>`, and an intent of a version before 0.2.
+/// What the table has about one user: item `user#<okta user id>`, and an intent of an earlier build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Recalled {
     /// The link.
     pub link: Option<UserLink>,
-    /// The username in an intent that a version before 0.2 left (item `intent#<okta user id>`).
+    /// The username in an intent that an earlier build left (item `intent#<okta user id>`).
     pub old_intent: Option<String>,
 }
 

@@ -183,7 +183,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Fails if Okta also refuses `okta` a call that is not about one person.
+    /// Fails if Okta also refuses a call by the client `okta` that is about no single person.
     pub(crate) async fn check_okta(&self, okta: &Okta, deadline: Deadline) -> Result<(), Failure> {
         Ok(okta.check_app(&self.ports.app, deadline).await?)
     }

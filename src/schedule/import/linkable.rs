@@ -1,4 +1,4 @@
-//! The one decision whether an import may link an Okta user, on a reading under the user's lease.
+//! Decides whether an import may link an Okta user, from a reading under the user's lease.
 //!
 //! The plan rests on lists and searches, and one strange or old answer among them may show the wrong user. The next look
 //! disables the account of a linked user who is not wanted, so nothing is assigned or linked before this decision.
@@ -83,7 +83,7 @@ impl Scheduler {
     ) -> Result<Account, Halt> {
         let found = self.ports.anypoint.account(id, deadline).await?;
         found.filter(pair::is_active).ok_or_else(|| {
-            let what = "the account was deleted, or is not surely enabled any more";
+            let what = "the account was deleted or disabled, or Anypoint does not say whether it is enabled";
             overtaken(Side::Anypoint, what)
         })
     }

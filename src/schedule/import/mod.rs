@@ -69,8 +69,7 @@ impl Scheduler {
             }
             (ImportMode::Off | ImportMode::Report, Some(Mode::Apply)) => {
                 summary.message = Some(
-                    "this is a report: what may be written, IMPORT_MODE has to say (link or create)"
-                        .to_owned(),
+                    "this is only a report: set IMPORT_MODE to link or create to write".to_owned(),
                 );
             }
             _ => {}

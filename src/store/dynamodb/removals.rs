@@ -1,7 +1,7 @@
 //! The people who lost access through an event within the last hour: items `removals#<ten minutes>`, a set each.
 //!
 //! A set counts a person once however often they are added, so a retried change counts once. A worker adds its people
-//! before it counts. So two workers at the edge of a limit may both find it passed, but they never pass it together.
+//! before it counts. So two workers at the limit may both hold their changes, but together they never exceed it.
 
 use std::collections::HashSet;
 

@@ -104,7 +104,7 @@ async fn item(world: &World, pk: &str) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-/// Items of versions before 0.2: an intent, fresh memberships, the lease of a schedule.
+/// Items of earlier builds: an intent, fresh memberships, the lease of a schedule.
 async fn old_items(world: &World, expires_at: i64) {
     let Raw::DynamoDb(client, table) = &world.raw else {
         panic!("another store");
