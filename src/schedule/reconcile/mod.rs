@@ -270,7 +270,7 @@ fn not_done(open: OpenChange) -> Problem {
     let why = match open.status {
         Some(Status::Failed) => "`okta-anypoint events --failed` says why",
         Some(Status::Waiting) => "it waits for a second look",
-        _ => "another run works on it, or the time was up",
+        _ => "another run works on it, changes are paused, or the time was up",
     };
     Problem {
         subject: Some(open.change.subject),
