@@ -41,7 +41,7 @@ use super::summary::{Cut, Problem, Summary};
 use crate::clock::rfc3339;
 use crate::deadline::Deadline;
 use crate::event::{Change, HOOK_EVENT_TYPES, LOG_EVENT_TYPES, read_log_events};
-use crate::failure::{Cause, Class, Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::ids::EventUuid;
 use crate::ledger::Status;
 use crate::okta::LogPage;
@@ -331,12 +331,7 @@ impl Scheduler {
         for change in changes {
             let record = self.ports.ledger.record_of(&change.work()).await?;
             let status = record.as_ref().map(|record| record.status);
-            let is_settled = record.is_some_and(|record| match record.status {
-                Status::Done | Status::Held | Status::Resolved => true,
-                Status::Failed => record.error_class == Some(Class::Permanent),
-                Status::InProgress | Status::Waiting => false,
-            });
-            if !is_settled {
+            if !record.is_some_and(|record| record.is_final()) {
                 open.push(OpenChange { change, status });
             }
         }

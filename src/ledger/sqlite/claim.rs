@@ -21,7 +21,7 @@ pub(super) fn claim(
     reason: Reason,
 ) -> rusqlite::Result<ClaimOutcome> {
     forget_expired(connection, now)?;
-    let id = key(connection, work, now)?;
+    let id = key(connection, work)?;
     let sql = format!("SELECT {COLUMNS}, unfinished FROM events WHERE id = ?1");
     let with_deaths = |row: &rusqlite::Row<'_>| Ok((record(row)?, row.get("unfinished")?));
     let before: Option<(Record, u32)> =
@@ -124,7 +124,7 @@ pub(super) fn reject(
          WHERE status = 'failed' \
          OR (status = 'in_progress' AND lease_until_ms <= :now_ms)",
         named_params! {
-            ":id": key(connection, work, now)?,
+            ":id": key(connection, work)?,
             ":event_type": work.kind,
             ":subject": work.subject,
             ":published": work.published,
@@ -137,10 +137,10 @@ pub(super) fn reject(
 }
 
 /// The record's key: the work's id, unless another subject has it.
-fn key(connection: &Connection, work: &Work, now: Now) -> rusqlite::Result<String> {
-    let sql = "SELECT 1 FROM events WHERE id = ?1 AND subject <> ?2 AND expires_at > ?3";
+fn key(connection: &Connection, work: &Work) -> rusqlite::Result<String> {
+    let sql = "SELECT 1 FROM events WHERE id = ?1 AND subject <> ?2";
     let mut of_another = connection.prepare_cached(sql)?;
-    Ok(match of_another.exists((&work.id, &work.subject, now.s))? {
+    Ok(match of_another.exists((&work.id, &work.subject))? {
         true => work.own_key(),
         false => work.id.clone(),
     })
