@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::follow_ups::{Next, found, take_owed};
+use super::follow_ups::{found, owe};
 use super::record::{Records, audit};
 use super::{Verdict, Worker};
 use crate::deadline::Deadline;
@@ -83,15 +83,17 @@ impl Worker {
         let audit = audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
         let mut next = progress.next(&result);
-        let owed = take_owed(&mut memory, &mut next);
+        owe(&mut memory, &mut next, reason);
         let mut next = found(&next, now_ms);
         if let Some(queue) = &self.follow_ups
             && !next.is_empty()
         {
-            if let Err(refused) = queue.send(&next).await {
-                memory.owed.clone_from(&owed);
-                let failure = Failure::of_parts([result.err(), Some(refused)]);
-                result = failure.map_or(Ok(()), Err);
+            match queue.send(&next).await {
+                Ok(()) => memory.owed.clear(),
+                Err(refused) => {
+                    let failure = Failure::of_parts([result.err(), Some(refused)]);
+                    result = failure.map_or(Ok(()), Err);
+                }
             }
             next.clear();
         }
@@ -115,10 +117,6 @@ impl Worker {
             let verdict = self.report_end(&looked, &state);
             return self.record(&looked, lease, records, &state, verdict).await;
         }
-        let next = Next {
-            changes: next,
-            owed,
-        };
         Box::pin(self.serve_next(looked, lease, records, state, next)).await
     }
 
@@ -147,7 +145,7 @@ impl Worker {
             known,
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
-                Reason::Delivery | Reason::Return => {
+                Reason::Delivery | Reason::FollowUp | Reason::Return => {
                     let (last_leased_ms, now_ms) =
                         (lease.last_leased_ms(), self.ports.clock.now_ms());
                     Announced::by(changes.iter().copied(), last_leased_ms, now_ms)
