@@ -74,6 +74,11 @@ pub enum Verdict {
         /// How long.
         after: Duration,
     },
+    /// Changes are paused, so nothing was tried. Give the message back, with at least this pause.
+    Paused {
+        /// How long.
+        after: Duration,
+    },
 }
 
 impl Verdict {
@@ -106,7 +111,7 @@ impl Verdict {
 
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
-        matches!(self, Self::Retry { .. } | Self::Wait { .. })
+        !matches!(self, Self::Settled)
     }
 }
 
@@ -240,7 +245,7 @@ impl Worker {
             Ok(None) => {}
             Ok(Some(pause)) => {
                 tracing::warn!(%subject, "changes are paused ({pause}); events go back");
-                return back(Some(PAUSED_FOR));
+                return vec![Verdict::Paused { after: PAUSED_FOR }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "could not read whether changes are paused: {failure}");
