@@ -68,7 +68,11 @@
 //!     return Ok(());
 //! };
 //! // … send the letter …
-//! let done = Ending { applied: vec!["send_letter".to_owned()], state: EndState::Done };
+//! let done = Ending {
+//!     applied: vec!["send_letter".to_owned()],
+//!     planned: Vec::new(),
+//!     state: EndState::Done,
+//! };
 //! ledger.conclude(lease, Conclusion::of(vec![(claim, done)])).await?;
 //! # Ok(())
 //! # }

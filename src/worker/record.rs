@@ -49,6 +49,7 @@ impl Worker {
         let verdict = verdict.counting(memory.failures);
         let ending = Ending {
             applied: looked.applied.iter().map(ToString::to_string).collect(),
+            planned: looked.planned.clone(),
             state: match state {
                 EndState::Failed(failure) => EndState::Failed(failure.clone().of_event()),
                 other => other.clone(),

@@ -36,6 +36,8 @@ pub(super) struct Looked<'c> {
     pub(super) subject: &'c Subject,
     pub(super) changes: Vec<&'c Change>,
     pub(super) applied: Vec<Applied>,
+    /// What a dry run that failed would do before.
+    pub(super) planned: Vec<String>,
     pub(super) deadline: Deadline,
 }
 
@@ -105,6 +107,7 @@ impl Worker {
             subject,
             changes,
             applied: progress.applied,
+            planned: progress.planned,
             deadline,
         };
         let records = Records {
@@ -212,20 +215,12 @@ impl Worker {
             };
         let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
         if let Some(failure) = failure {
-            return Err(planned_in_part(failure, &steps));
+            progress.planned = steps;
+            return Err(failure);
         }
         progress.end = Some(EndState::Planned { steps });
         Ok(())
     }
-}
-
-/// The failure of a dry run. A failed record has no plan, so its error names the steps.
-fn planned_in_part(mut failure: Failure, steps: &[String]) -> Failure {
-    if !steps.is_empty() {
-        let end = failure.message.trim_end_matches('.');
-        failure.message = format!("{end}. A dry run: would do: {}", steps.join(", "));
-    }
-    failure
 }
 
 fn out_of_time() -> Failure {
@@ -261,6 +256,7 @@ fn fail_dead(claim: Claim) -> (Claim, Ending) {
         claim,
         Ending {
             applied: Vec::new(),
+            planned: Vec::new(),
             state,
         },
     )

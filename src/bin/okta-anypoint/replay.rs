@@ -319,6 +319,12 @@ pub async fn work(
         if let Some(said) = &said {
             console.say(format!("  {said}"))?;
         }
+        if let Some(failed) = record.as_ref().filter(|_| !is_done && !is_untried)
+            && failed.status == Status::Failed
+            && failed.planned.is_some()
+        {
+            console.say(format!("  {}", would_do(failed)))?;
+        }
         results.push(json!({
             "uuid": change.uuid,
             "subject": change.subject,
