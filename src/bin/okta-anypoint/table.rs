@@ -15,6 +15,7 @@ use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{self, EngineSettings, Needs, Reader, Retention};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::wiring::{self, Table};
+use tokio::sync::OnceCell;
 
 use crate::console::{Usage, note};
 use crate::operator::Operator;
@@ -122,6 +123,7 @@ impl Args {
                 queue,
                 ports,
                 option,
+                app_users: OnceCell::default(),
             },
             more,
         ))
