@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::http::{HttpClient, Network};
 use crate::ledger::{DynamoDbLedger, Ledger};
 use crate::okta::{Okta, Scopes};
-use crate::provision::Ports;
+use crate::provision::{Ports, SecondLook};
 use crate::queue::Queue;
 use crate::secrets::SecretsManager;
 use crate::settings::{self, EngineSettings, Needs, Reader, RemoteSettings, Retention, table_name};
@@ -112,7 +112,12 @@ pub fn warm_up(ports: &Ports, time: Duration) {
 
 /// A queue that applies changes inline: before `send` returns, within `time`.
 pub fn inline(ports: &Ports, metrics: &Arc<Metrics>, pace: Pace, time: Duration) -> Arc<dyn Queue> {
-    let worker = Worker::new(ports.clone(), None, metrics.clone(), pace.without_queue());
+    // No queue brings a change back, so the second look is a second read in the same run.
+    let pace = Pace {
+        second_look: SecondLook::AtOnce,
+        ..pace
+    };
+    let worker = Worker::new(ports.clone(), None, metrics.clone(), pace);
     Arc::new(InlineQueue::new(Arc::new(worker), time))
 }
 

@@ -24,8 +24,10 @@ pub fn usual_interval(task: Task) -> Option<Duration> {
 pub enum Health {
     /// It never ran.
     Never,
-    /// It ended without problems.
+    /// Everything was done, without problems.
     Good,
+    /// Its time or a pause ended it without problems before all was done. The next run does the rest.
+    Unfinished,
     /// It ended with problems for an operator.
     Problems,
     /// Something stopped it.
@@ -69,6 +71,7 @@ impl LastRun {
             Some(summary) if summary.outcome == RunOutcome::Stopped => Health::Stopped,
             Some(_) if is_late => Health::Overdue,
             Some(summary) if !summary.problems.is_empty() => Health::Problems,
+            Some(summary) if summary.outcome != RunOutcome::Completed => Health::Unfinished,
             Some(_) => Health::Good,
         };
         Self {
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_run_is_stopped_overdue_or_good() {
+    fn the_last_run_is_stopped_overdue_unfinished_or_good() {
         let began: jiff::Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
         let began = began.as_millisecond();
         let run = |outcome: &str, problems: usize, minutes: i64| {
@@ -122,6 +125,11 @@ mod tests {
         };
         assert_eq!(run("completed", 0, 59).health, Health::Good);
         assert_eq!(run("completed", 0, 59).ended_ms, Some(began + 2000));
+        for outcome in ["skipped", "continues"] {
+            assert_eq!(run(outcome, 0, 59).health, Health::Unfinished, "{outcome}");
+            assert_eq!(run(outcome, 1, 59).health, Health::Problems, "{outcome}");
+            assert_eq!(run(outcome, 0, 61).health, Health::Overdue, "{outcome}");
+        }
         assert_eq!(run("completed", 1, 59).health, Health::Problems);
         assert_eq!(run("completed", 1, 61).health, Health::Overdue);
         assert_eq!(run("stopped", 1, 61).health, Health::Stopped);

@@ -134,6 +134,9 @@ impl BatchHandler {
                     back.push(GoesBack::grown(message, failures, after, rand::random()));
                 }
                 Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
+                Verdict::Paused { after } => {
+                    back.push(GoesBack::grown(message, None, Some(after), rand::random()));
+                }
             }
         }
         let time = deadline.remaining().max(Duration::from_millis(500));

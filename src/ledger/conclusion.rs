@@ -8,6 +8,8 @@ use crate::failure::Failure;
 pub struct Ending {
     /// The writes in order. They are added to those of earlier claims.
     pub applied: Vec<String>,
+    /// What a dry run that failed would do before, in order.
+    pub planned: Vec<String>,
     /// How it ended.
     pub state: EndState,
 }

@@ -68,7 +68,11 @@
 //!     return Ok(());
 //! };
 //! // … send the letter …
-//! let done = Ending { applied: vec!["send_letter".to_owned()], state: EndState::Done };
+//! let done = Ending {
+//!     applied: vec!["send_letter".to_owned()],
+//!     planned: Vec::new(),
+//!     state: EndState::Done,
+//! };
 //! ledger.conclude(lease, Conclusion::of(vec![(claim, done)])).await?;
 //! # Ok(())
 //! # }
@@ -136,6 +140,8 @@ impl Work {
 pub enum Reason {
     /// It was delivered, for the first time or again.
     Delivery,
+    /// A run without a queue found it, and serves it itself.
+    FollowUp,
     /// A run comes back to it after the follow-ups. That is no new attempt.
     Return,
     /// An operator replays it, whatever its result (but not while a lease runs).

@@ -83,7 +83,7 @@ pub struct Record {
     /// `true` if it was only planned (`CHANGES=report`).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub dry_run: Option<bool>,
-    /// What would be done, for a dry run or a held record.
+    /// What would be done, for a dry run or a held record. Of a dry run that failed, what it would do before.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub planned: Option<Vec<String>>,
     /// Why the brake holds it. Only while held.

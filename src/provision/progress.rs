@@ -33,6 +33,8 @@ pub(crate) struct Progress {
     rest_is_done: bool,
     /// What the next run has to know. `None` until the work has begun.
     pub(crate) memory: Option<Memory>,
+    /// What a dry run that fails would do before.
+    pub(crate) planned: Vec<String>,
     /// How the changes end if nothing fails. `None`: they are done.
     pub(crate) end: Option<EndState>,
 }

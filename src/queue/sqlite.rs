@@ -8,7 +8,7 @@
 mod by_subject;
 mod pauses;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,6 +181,12 @@ impl DeadLetters {
     pub fn subjects_of(&self, uuid: &str) -> Vec<String> {
         let same = self.0.iter().filter(|(other, _)| other == uuid);
         same.map(|(_, subject)| subject.clone()).collect()
+    }
+
+    /// Their uuids, in order.
+    pub fn uuids(&self) -> Vec<String> {
+        let uuids: BTreeSet<&String> = self.0.iter().map(|(uuid, _)| uuid).collect();
+        uuids.into_iter().cloned().collect()
     }
 
     /// How many there are.

@@ -184,6 +184,8 @@ impl Ready {
         ));
 
         let (stopper, stop) = watch::channel(false);
+        // The status page is optional, so it must not take this address.
+        let listener = listen(options.listen, "--listen")?;
         let door = Door::new(Connections::new(places), gate);
         let status = match listen_for_status(options.status)? {
             None => None,
@@ -214,7 +216,7 @@ impl Ready {
             }
         };
         Ok(Self {
-            listener: listen(options.listen, "--listen")?,
+            listener,
             status,
             hook,
             door,

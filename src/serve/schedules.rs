@@ -27,6 +27,15 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
+    /// After a run with this outcome. `class` is that of the failure that stopped it.
+    fn of(outcome: RunOutcome, class: Option<Class>) -> Self {
+        match (outcome, class) {
+            (RunOutcome::Skipped, _) => Self::Skipped,
+            (RunOutcome::Stopped, Some(Class::Retryable)) => Self::Stopped,
+            _ => Self::AsUsual,
+        }
+    }
+
     /// From the end of the run to the beginning of the next.
     fn pause(self, every: Duration) -> Duration {
         match self {
@@ -93,11 +102,10 @@ fn until_due(last: &Summary, every: Duration, now_ms: i64) -> Option<Duration> {
     let since_ms = now_ms.saturating_sub(began.as_millisecond());
     let since = Duration::from_millis(u64::try_from(since_ms).unwrap_or(0));
     let usual = every.saturating_sub(since);
-    let ended = match (last.outcome, last.class) {
-        (RunOutcome::Skipped, _) => Ended::Skipped,
-        (RunOutcome::Stopped, Some(Class::Retryable)) => Ended::Stopped,
-        _ => return Some(usual),
-    };
+    let ended = Ended::of(last.outcome, last.class);
+    if ended == Ended::AsUsual {
+        return Some(usual);
+    }
     let since_end = since.saturating_sub(Duration::from_millis(last.took_ms));
     Some(usual.min(ended.pause(every).saturating_sub(since_end)))
 }
@@ -114,14 +122,10 @@ pub fn repeated(scheduler: &Scheduler, task: Task, first: Duration, every: Durat
             Box::pin(async move {
                 let deadline = Deadline::within(MAX_RUN.min(every.max(FIRST)));
                 match scheduler.run(task, None, deadline).await {
-                    Ok(summary) if summary.outcome == RunOutcome::Skipped => Ended::Skipped,
-                    Ok(_) => Ended::AsUsual,
+                    Ok(summary) => Ended::of(summary.outcome, summary.class),
                     Err(failure) => {
                         tracing::error!(task = task.as_str(), "a scheduled run failed: {failure}");
-                        match failure.class {
-                            Class::Retryable => Ended::Stopped,
-                            Class::Permanent => Ended::AsUsual,
-                        }
+                        Ended::of(RunOutcome::Stopped, Some(failure.class))
                     }
                 }
             })

@@ -255,6 +255,10 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, 
             Verdict::Wait { after } => {
                 comes_back(queue.postpone(&message.receipt, after).await);
             }
+            Verdict::Paused { after } => {
+                let delay = pause(message.receive_count, None, Some(after), jitter);
+                comes_back(queue.back_off(message.receipt, delay, taken_ms).await);
+            }
         }
     }
     if !settled.is_empty() {

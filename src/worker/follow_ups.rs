@@ -15,28 +15,25 @@ use crate::store::Memory;
 impl Worker {
     /// Serves the subjects to look at next, because there is no queue for them. It gives the lease back meanwhile, so that
     /// no two runs wait for each other. The claims end with the lease: until the rest is done, their records say that it
-    /// is not. So a run that dies here, or finds the subject busy, leaves true records.
+    /// is not, and the memory keeps what is owed. So a run that dies here, or finds the subject busy, leaves both true.
     pub(super) async fn serve_next(
         &self,
         looked: Looked<'_>,
         lease: Lease,
         records: Records,
         state: EndState,
-        next: Next,
+        next: Vec<Change>,
     ) -> Verdict {
-        let Next {
-            changes: next,
-            owed,
-        } = next;
         let is_repeated = matches!(&state, EndState::Failed(failure) if failure.is_retryable());
         let for_now = match is_repeated {
             true => state.clone(),
             false => EndState::Failed(not_done(next.len(), next.len())),
         };
+        let owed = records.memory.owed.clone();
         let recorded = self.record(&looked, lease, records, &for_now, Verdict::Settled);
         let recorded = recorded.await;
         let until = looked.deadline.earlier_by(self.pace.recording);
-        let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::Delivery, until));
+        let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::FollowUp, until));
         let verdicts = run.await;
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
         let state = match open {
@@ -44,11 +41,11 @@ impl Worker {
             0 => state,
             _ => EndState::Failed(not_done(open, next.len())),
         };
-        let still = next.iter().zip(verdicts);
-        let still =
-            still.filter(|(change, verdict)| verdict.is_retry() && owed.contains(&change.subject));
-        let owed: Vec<Subject> = still.map(|(change, _)| change.subject.clone()).collect();
-        let is_recorded = (is_repeated || open > 0) && owed.is_empty();
+        let ended = next.iter().zip(verdicts);
+        let ended = ended.filter(|(_, verdict)| !verdict.is_retry());
+        let mut done: Vec<&Subject> = ended.map(|(change, _)| &change.subject).collect();
+        done.retain(|subject| owed.contains(subject));
+        let is_recorded = (is_repeated || open > 0) && done.is_empty();
         if is_recorded {
             return recorded.or(self.report_end(&looked, &state));
         }
@@ -59,7 +56,8 @@ impl Worker {
             Ok(claimed) => claimed,
             Err(failure) => return self.report_end(&looked, &EndState::Failed(failure)),
         };
-        records.memory.owed = owed;
+        let owed = &mut records.memory.owed;
+        owed.retain(|subject| !done.contains(&subject));
         let verdict = claimed.or(self.report_end(&looked, &state));
         // The records have the steps already.
         let looked = Looked {
@@ -126,27 +124,26 @@ pub(super) fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
     next.iter().map(change).collect()
 }
 
-/// What a run without a queue does next.
-pub(super) struct Next {
-    pub(super) changes: Vec<Change>,
-    /// The subjects among them that the next run would not find again.
-    pub(super) owed: Vec<Subject>,
-}
-
-/// Takes what earlier runs owe over to `next`. Returns all subjects that the next run would not find again. They are
-/// not in the memory meanwhile: a look at one of them can lead back to this subject.
-pub(super) fn take_owed(memory: &mut Memory, next: &mut Vec<FollowUp>) -> Vec<Subject> {
-    for subject in std::mem::take(&mut memory.owed) {
-        let owed = FollowUp::Once(subject);
+/// Keeps in memory what the next run would not find again, until it is sent or done. Adds to `next` what earlier runs owe.
+/// A run that is a follow-up itself leaves that to the next run of its own: two subjects that owe each other would have no
+/// end.
+pub(super) fn owe(memory: &mut Memory, next: &mut Vec<FollowUp>, reason: Reason) {
+    for follow_up in &*next {
+        if let FollowUp::Once(subject) = follow_up
+            && !memory.owed.contains(subject)
+        {
+            memory.owed.push(subject.clone());
+        }
+    }
+    if reason == Reason::FollowUp {
+        return;
+    }
+    for subject in &memory.owed {
+        let owed = FollowUp::Once(subject.clone());
         if !next.contains(&owed) {
             next.push(owed);
         }
     }
-    let once = |next: &FollowUp| match next {
-        FollowUp::Once(subject) => Some(subject.clone()),
-        FollowUp::Subject(_) | FollowUp::Member(..) => None,
-    };
-    next.iter().filter_map(once).collect()
 }
 
 fn not_done(open: usize, all: usize) -> Failure {

@@ -74,6 +74,11 @@ pub enum Verdict {
         /// How long.
         after: Duration,
     },
+    /// Changes are paused, so nothing was tried. Give the message back, with at least this pause.
+    Paused {
+        /// How long.
+        after: Duration,
+    },
 }
 
 impl Verdict {
@@ -106,7 +111,7 @@ impl Verdict {
 
     /// Whether the message goes back.
     pub fn is_retry(self) -> bool {
-        matches!(self, Self::Retry { .. } | Self::Wait { .. })
+        !matches!(self, Self::Settled)
     }
 }
 
@@ -240,7 +245,7 @@ impl Worker {
             Ok(None) => {}
             Ok(Some(pause)) => {
                 tracing::warn!(%subject, "changes are paused ({pause}); events go back");
-                return back(Some(PAUSED_FOR));
+                return vec![Verdict::Paused { after: PAUSED_FOR }; changes.len()];
             }
             Err(failure) => {
                 tracing::error!(%subject, "could not read whether changes are paused: {failure}");
@@ -258,7 +263,7 @@ impl Worker {
             if let Some(failure) = self.surroundings.out_of_order(&self.ports, deadline).await {
                 self.metrics.count(Metric::SideRefuses(failure.side), 1);
                 tracing::error!(%subject, "events go back, because a side refuses everybody: {failure}");
-                self.report_late(changes, Late::because_of(&failure));
+                self.report_late(&open(changes, &ended), Late::because_of(&failure));
                 let verdict = Verdict::retry_after(failure.retry_after);
                 return self.without_run(changes, &ended, verdict);
             }
@@ -267,9 +272,9 @@ impl Worker {
             Ok(Leased::Ours(lease)) => lease,
             Ok(Leased::Busy { until_ms }) => {
                 tracing::info!(%subject, "another run works on the subject");
-                self.report_late(changes, Late::Waiting);
                 let after = self.until(until_ms);
                 let ended = self.ended(changes, reason).await;
+                self.report_late(&open(changes, &ended), Late::Waiting);
                 return self.without_run(changes, &ended, Verdict::Wait { after });
             }
             Err(failure) => {
@@ -394,6 +399,12 @@ impl Worker {
         let left = until_ms.saturating_sub(self.ports.clock.now_ms());
         Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
+}
+
+/// The changes that are no repetitions of `ended` events.
+fn open<'c>(changes: &[&'c Change], ended: &HashSet<&EventUuid>) -> Vec<&'c Change> {
+    let open = |change: &&Change| !ended.contains(&change.uuid);
+    changes.iter().copied().filter(open).collect()
 }
 
 /// If a change goes back, every later one goes back, too. That keeps their order.

@@ -53,15 +53,8 @@ impl Pace {
     };
     /// For an operator who waits for the answer.
     pub const BY_HAND: Self = Self {
+        second_look: SecondLook::AtOnce,
         pauses: Pauses::SettingOrCommand,
-        ..Self::QUEUED.without_queue()
+        ..Self::QUEUED
     };
-
-    /// The same where no queue brings a change back: the second look is a second read in the same run.
-    pub(crate) const fn without_queue(self) -> Self {
-        Self {
-            second_look: SecondLook::AtOnce,
-            ..self
-        }
-    }
 }

@@ -49,6 +49,7 @@ impl Worker {
         let verdict = verdict.counting(memory.failures);
         let ending = Ending {
             applied: looked.applied.iter().map(ToString::to_string).collect(),
+            planned: looked.planned.clone(),
             state: match state {
                 EndState::Failed(failure) => EndState::Failed(failure.clone().of_event()),
                 other => other.clone(),
@@ -122,7 +123,7 @@ pub(super) fn audit(
     now_ms: i64,
 ) -> Vec<AuditEntry> {
     let of_operator = match reason {
-        Reason::Delivery | Reason::Return => None,
+        Reason::Delivery | Reason::FollowUp | Reason::Return => None,
         Reason::Replay => Some(BY_OPERATOR),
         Reason::Approval => Some(APPROVED),
     };

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::follow_ups::{Next, found, take_owed};
+use super::follow_ups::{found, owe};
 use super::record::{Records, audit};
 use super::{Verdict, Worker};
 use crate::deadline::Deadline;
@@ -36,6 +36,8 @@ pub(super) struct Looked<'c> {
     pub(super) subject: &'c Subject,
     pub(super) changes: Vec<&'c Change>,
     pub(super) applied: Vec<Applied>,
+    /// What a dry run that failed would do before.
+    pub(super) planned: Vec<String>,
     pub(super) deadline: Deadline,
 }
 
@@ -83,15 +85,17 @@ impl Worker {
         let audit = audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
         let mut next = progress.next(&result);
-        let owed = take_owed(&mut memory, &mut next);
+        owe(&mut memory, &mut next, reason);
         let mut next = found(&next, now_ms);
         if let Some(queue) = &self.follow_ups
             && !next.is_empty()
         {
-            if let Err(refused) = queue.send(&next).await {
-                memory.owed.clone_from(&owed);
-                let failure = Failure::of_parts([result.err(), Some(refused)]);
-                result = failure.map_or(Ok(()), Err);
+            match queue.send(&next).await {
+                Ok(()) => memory.owed.clear(),
+                Err(refused) => {
+                    let failure = Failure::of_parts([result.err(), Some(refused)]);
+                    result = failure.map_or(Ok(()), Err);
+                }
             }
             next.clear();
         }
@@ -103,6 +107,7 @@ impl Worker {
             subject,
             changes,
             applied: progress.applied,
+            planned: progress.planned,
             deadline,
         };
         let records = Records {
@@ -115,10 +120,6 @@ impl Worker {
             let verdict = self.report_end(&looked, &state);
             return self.record(&looked, lease, records, &state, verdict).await;
         }
-        let next = Next {
-            changes: next,
-            owed,
-        };
         Box::pin(self.serve_next(looked, lease, records, state, next)).await
     }
 
@@ -147,7 +148,7 @@ impl Worker {
             known,
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
-                Reason::Delivery | Reason::Return => {
+                Reason::Delivery | Reason::FollowUp | Reason::Return => {
                     let (last_leased_ms, now_ms) =
                         (lease.last_leased_ms(), self.ports.clock.now_ms());
                     Announced::by(changes.iter().copied(), last_leased_ms, now_ms)
@@ -214,20 +215,12 @@ impl Worker {
             };
         let steps: Vec<String> = steps.iter().map(ToString::to_string).collect();
         if let Some(failure) = failure {
-            return Err(planned_in_part(failure, &steps));
+            progress.planned = steps;
+            return Err(failure);
         }
         progress.end = Some(EndState::Planned { steps });
         Ok(())
     }
-}
-
-/// The failure of a dry run. A failed record has no plan, so its error names the steps.
-fn planned_in_part(mut failure: Failure, steps: &[String]) -> Failure {
-    if !steps.is_empty() {
-        let end = failure.message.trim_end_matches('.');
-        failure.message = format!("{end}. A dry run: would do: {}", steps.join(", "));
-    }
-    failure
 }
 
 fn out_of_time() -> Failure {
@@ -263,6 +256,7 @@ fn fail_dead(claim: Claim) -> (Claim, Ending) {
         claim,
         Ending {
             applied: Vec::new(),
+            planned: Vec::new(),
             state,
         },
     )

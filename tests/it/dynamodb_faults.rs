@@ -394,6 +394,7 @@ async fn the_ledger_recognizes_its_own_writes() {
         };
         let ending = Ending {
             applied: vec!["link".to_owned()],
+            planned: Vec::new(),
             state,
         };
         let recorded = ledger.conclude(lease, Conclusion::of(vec![(claim, ending)]));
@@ -419,6 +420,7 @@ async fn the_ledger_recognizes_its_own_writes() {
     assert_eq!((next.attempts, next.deaths), (2, 1));
     let ending = || Ending {
         applied: Vec::new(),
+        planned: Vec::new(),
         state: EndState::Done,
     };
     let late = ledger.conclude(lost, Conclusion::of(vec![(slow, ending())]));

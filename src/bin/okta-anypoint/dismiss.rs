@@ -21,7 +21,7 @@ With --json: {\"dismissed\": [uuids], \"error\": what was not dismissed, and why
 Examples:
   okta-anypoint dismiss b1fae790-1619-11f1-af2d-4a5b9c3d7e1f")]
 pub struct Args {
-    /// The events' uuids, as `events --failed` lists them.
+    /// The events' uuids, as `events --failed` lists them, and `status` those of dead letters without a record.
     #[arg(required = true, value_name = "UUID")]
     uuids: Vec<String>,
     #[command(flatten)]

@@ -232,6 +232,9 @@ fn list(
         console.say_gap()?;
         console.say(&record.id)?;
         console.say_indented(2, error)?;
+        if record.planned.is_some() {
+            console.say_indented(2, would_do(record))?;
+        }
     }
     if let Some(first) = records.iter().find(|record| is_cut_off(record)) {
         console.say_gap()?;

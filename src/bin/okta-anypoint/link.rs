@@ -20,7 +20,8 @@ use crate::{explain, names, table};
 ///
 /// Writes the link only; the next event, or `push`, brings both sides in sync. The command shows what that
 /// would do. If the user is linked to another account, and Okta's app username is that of the new one, the link moves:
-/// the next event, or `push`, disables the old account. Refuses a user whom EXCLUDE_USERS names.
+/// the next event, or `push`, disables the old account. It also moves if the old account is gone. Refuses a user whom
+/// EXCLUDE_USERS names.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"okta_user\", \"anypoint_id\", \"username\", \"actions\": [{\"action\", \"what\", \
@@ -96,11 +97,20 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
         "Okta user {user} and Anypoint user {} (\"{}\") are linked.",
         account.id, account.username
     ))?;
-    if let Some(old) = old {
-        console.say(format!(
-            "Anypoint user {old} was linked before. The next look disables it. If it is in a team, the next look at \
-             the team's group takes it out."
-        ))?;
+    match old {
+        None => {}
+        Some(Old::Gone(old)) => {
+            console.say(format!(
+                "Anypoint user {old} was linked before, and is gone."
+            ))?;
+        }
+        Some(Old::Kept(old)) => {
+            console.say(format!(
+                "Anypoint user {old} was linked before. The user's next event disables it, and so does this command. If it \
+                 is in a team, push the team's group after that."
+            ))?;
+            console.say_whole(format!("  okta-anypoint push {user}{}", operator.option))?;
+        }
     }
     let provisioner = Provisioner::new(operator.ports.clone());
     let preview = provisioner
@@ -120,6 +130,13 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The account to which a user was linked before.
+enum Old {
+    /// Anypoint has it. The next look at the user disables it.
+    Kept(AccountId),
+    Gone(AccountId),
+}
+
 /// The account that the user loses, and the audit entry of a link that was not there before.
 async fn write_link(
     operator: &Operator,
@@ -127,15 +144,18 @@ async fn write_link(
     user: &OktaUserId,
     account: &Account,
     deadline: Deadline,
-) -> Result<(Option<AccountId>, Option<AuditEntry>)> {
+) -> Result<(Option<Old>, Option<AuditEntry>)> {
     let store = &operator.ports.store;
     let before = store.user_link(user).await?;
     let is_same = |link: &&UserLink| link.anypoint_id == account.id;
     let same = before.as_ref().filter(is_same);
-    let old = before.as_ref().filter(|link| !is_same(link));
-    let memo = match old {
-        Some(old) => replace(operator, lease, user, old, account, deadline).await?,
-        None => Memo::Keep,
+    let other = before.as_ref().filter(|link| !is_same(link));
+    let (old, memo) = match other {
+        Some(other) => {
+            let (old, memo) = replace(operator, lease, user, other, account, deadline).await?;
+            (Some(old), memo)
+        }
+        None => (None, Memo::Keep),
     };
     let link = same.cloned().unwrap_or_else(|| UserLink {
         anypoint_id: account.id.clone(),
@@ -153,18 +173,18 @@ async fn write_link(
         );
     }
     let [not_linked, linked] = LINKED;
-    let was = old.map_or(not_linked.to_owned(), |old| {
+    let was = other.map_or(not_linked.to_owned(), |old| {
         format!("linked to account {}", old.anypoint_id)
     });
     let entry = AuditEntry {
         username: Some(account.username.clone()),
         ..link_entry(lease, "link", &account.id, [&was, linked])
     };
-    let old = old.map(|old| old.anypoint_id.clone());
     Ok((old, same.is_none().then_some(entry)))
 }
 
-/// The memo with which the link moves from the `old` account, so that the next look disables that one.
+/// What becomes of the `old` account, and the memo with which the link moves from it. With that memo the next look at the
+/// user disables an account that is still there.
 async fn replace(
     operator: &Operator,
     lease: &Lease,
@@ -172,27 +192,9 @@ async fn replace(
     old: &UserLink,
     account: &Account,
     deadline: Deadline,
-) -> Result<Memo> {
+) -> Result<(Old, Memo)> {
     let ports = &operator.ports;
-    let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
-    let app_user = app_user.filter(AppUser::is_assigned);
-    let wanted = app_user.as_ref().and_then(AppUser::username);
-    let wanted = wanted.and_then(|name| ports.policy.usernames.apply(name).ok());
-    let is_wanted = |name: &str| {
-        let wanted = wanted.as_ref();
-        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
-    };
     let id = &old.anypoint_id;
-    if !is_wanted(&account.username) || is_wanted(&old.username) {
-        bail!(
-            "Okta user {user} is linked to Anypoint user {id} already, and Okta's app username is not that of \
-             Anypoint user {}. Give the user that app username in Okta, then link them: the next look disables {id}. Or \
-             unlink them first: okta-anypoint unlink {user}{}. Then {id} stays as it is, enabled and in its teams, and \
-             nobody disables it when the user leaves",
-            account.id,
-            operator.option
-        );
-    }
     let mut memory = Memory::of(lease, ports.clock.now_ms());
     if memory.intent.is_some() {
         bail!(
@@ -201,8 +203,29 @@ async fn replace(
             operator.option
         );
     }
+    if ports.anypoint.account(id, deadline).await?.is_none() {
+        return Ok((Old::Gone(id.clone()), Memo::Keep));
+    }
+    let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
+    let app_user = app_user.filter(AppUser::is_assigned);
+    let wanted = app_user.as_ref().and_then(AppUser::username);
+    let wanted = wanted.and_then(|name| ports.policy.usernames.apply(name).ok());
+    let is_wanted = |name: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_some_and(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    if !is_wanted(&account.username) || is_wanted(&old.username) {
+        bail!(
+            "Okta user {user} is linked to Anypoint user {id} already, and Okta's app username is not that of \
+             Anypoint user {}. Give the user that app username in Okta, link them, then push the user: that disables {id}. \
+             Or unlink them first: okta-anypoint unlink {user}{}. Then {id} stays as it is, enabled and in its teams, and \
+             nobody disables it when the user leaves",
+            account.id,
+            operator.option
+        );
+    }
     memory.intent = Some(Intent::to_enable(&old.username));
-    Ok(memory.to_memo())
+    Ok((Old::Kept(id.clone()), memory.to_memo()))
 }
 
 /// The account of an id or a username. Single sign-on users are not among those that are provisioned.

@@ -1,6 +1,6 @@
 //! How people name users and groups: by Okta id; by login, username or group name where that is unique.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures_util::future::{join3, try_join};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::{Cause, Failure};
@@ -73,7 +73,7 @@ pub async fn subject(operator: &Operator, name: &str) -> Result<Subject> {
     if let Text::Id(subject) = text {
         return Ok(subject);
     }
-    let (users, groups) = find(&operator.ports, name, &text).await?;
+    let (users, groups) = find(operator, name, &text).await?;
     let users = users.into_iter().map(Subject::User);
     let found = users.chain(groups.into_iter().map(Subject::Group));
     unique(name, "user or group", found.collect(), Subject::clone)
@@ -93,7 +93,7 @@ pub async fn user(operator: &Operator, name: &str) -> Result<OktaUserId> {
     if let Text::Id(Subject::User(user)) = text {
         return Ok(user);
     }
-    let (users, _) = find(&operator.ports, name, &text).await?;
+    let (users, _) = find(operator, name, &text).await?;
     unique(name, "user", users, |user| Subject::User(user.clone()))
 }
 
@@ -104,7 +104,7 @@ pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
     }
     check(name)?;
     let deadline = Deadline::within(LOOK_TIME);
-    let mut groups = groups_of(&operator.ports, name, &text, deadline).await?;
+    let mut groups = groups_of(&operator.ports, name, deadline).await?;
     if groups.is_empty() {
         groups.extend(text.group().cloned());
     }
@@ -115,13 +115,12 @@ pub async fn group(operator: &Operator, name: &str) -> Result<OktaGroupId> {
 async fn groups_of(
     ports: &Ports,
     name: &str,
-    text: &Text,
     deadline: Deadline,
 ) -> Result<Vec<OktaGroupId>, Failure> {
     let by_id = async {
-        match text.group() {
-            Some(id) => ports.okta.group(id, deadline).await,
-            None => Ok(None),
+        match OktaGroupId::parse(name) {
+            Ok(id) if name.starts_with("00g") => ports.okta.group(&id, deadline).await,
+            _ => Ok(None),
         }
     };
     let (named, by_id) = try_join(ports.okta.groups_named(name, deadline), by_id).await?;
@@ -152,16 +151,17 @@ impl Fit {
 
 /// The users and the groups of a name.
 async fn find(
-    ports: &Ports,
+    operator: &Operator,
     name: &str,
     text: &Text,
 ) -> Result<(Vec<OktaUserId>, Vec<OktaGroupId>)> {
     check(name)?;
+    let ports = &operator.ports;
     let deadline = Deadline::within(LOOK_TIME);
     let (answer, groups, links) = join3(
         // The same request finds a user by id.
         ports.okta.user_by_login(name, deadline),
-        groups_of(ports, name, text, deadline),
+        groups_of(ports, name, deadline),
         ports.store.all_user_links(),
     )
     .await;
@@ -172,7 +172,7 @@ async fn find(
         Err(failure) => return Err(failure.into()),
     };
     let fit = user.as_ref().and_then(|user| Fit::of(user.login(), name));
-    let user = user.filter(|user| fit.is_some() || text.user() == Some(&user.id));
+    let user = user.filter(|user| fit.is_some() || user.id.as_str() == name);
     let linked = links
         .into_iter()
         .filter(|(_, link)| link.username.eq_ignore_ascii_case(name))
@@ -181,17 +181,22 @@ async fn find(
     let mut users: Vec<OktaUserId> = user.into_iter().chain(linked).collect();
     // Only a whole login is unique by itself. Any other name may also be the app username of a user without a link.
     if fit != Some(Fit::Whole) {
-        let app_users = ports.okta.list_app_users(&ports.app, &[], deadline).await?;
-        let is_named = |user: &AppUser| {
-            user.username()
-                .is_some_and(|username| username.eq_ignore_ascii_case(name))
+        let app_users = operator
+            .app_users(deadline)
+            .await
+            .with_context(|| format!("\"{name}\" may not be unique, so name it by its id"))?;
+        let is_named = |user: &&AppUser| {
+            let username = user.username().unwrap_or_default();
+            let applied = ports.policy.usernames.apply(username);
+            username.eq_ignore_ascii_case(name)
+                || applied.is_ok_and(|applied| applied.eq_ignore_ascii_case(name))
         };
-        let named = app_users.items.into_iter().filter(is_named);
-        let (assigned, ended): (Vec<_>, Vec<_>) = named.partition(AppUser::is_assigned);
-        users.extend(assigned.into_iter().map(|user| user.id));
+        let named = app_users.iter().filter(is_named);
+        let (assigned, ended): (Vec<_>, Vec<_>) = named.partition(|user| user.is_assigned());
+        users.extend(assigned.into_iter().map(|user| user.id.clone()));
         // The name of an assignment that ended may be somebody else's by now.
         if users.is_empty() && groups.is_empty() {
-            users.extend(ended.into_iter().map(|user| user.id));
+            users.extend(ended.into_iter().map(|user| user.id.clone()));
         }
     }
     if users.is_empty() && groups.is_empty() {

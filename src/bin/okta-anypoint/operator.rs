@@ -7,14 +7,18 @@ use anyhow::{Result, bail};
 use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
+use okta_anypoint::failure::Failure;
+use okta_anypoint::http::CallError;
 use okta_anypoint::ids::Subject;
 use okta_anypoint::ledger::{
     AuditEntry, BY_OPERATOR, Conclusion, Lease, Leased, Ledger, Reason, SUBJECT_WAIT, lease_within,
 };
+use okta_anypoint::okta::AppUser;
 use okta_anypoint::provision::{Changes, Exclusions, Ports, Provisioner, paused_since};
 use okta_anypoint::queue::SqliteQueue;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
+use tokio::sync::OnceCell;
 
 use crate::table::LOOK_TIME;
 
@@ -28,6 +32,8 @@ pub struct Operator {
     pub ports: Ports,
     /// How the table is named behind another command, with a space in front.
     pub option: String,
+    /// The app's users, once a name needed them.
+    pub app_users: OnceCell<Vec<AppUser>>,
 }
 
 impl Operator {
@@ -54,6 +60,14 @@ impl Operator {
         let conclusion = Conclusion::auditing(entry.into_iter().collect());
         release(ledger, lease, conclusion).await?;
         result
+    }
+
+    /// Everybody's assignment to the app. All names of a command share one read.
+    pub async fn app_users(&self, deadline: Deadline) -> Result<&[AppUser], Failure> {
+        let (okta, app) = (&self.ports.okta, &self.ports.app);
+        let read = async || Ok(okta.list_app_users(app, &[], deadline).await?.items);
+        let app_users: Result<_, CallError> = self.app_users.get_or_try_init(read).await;
+        Ok(app_users?)
     }
 
     /// Refuses to work while changes are paused, and names what pauses them.

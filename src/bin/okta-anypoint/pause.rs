@@ -6,11 +6,13 @@ use anyhow::Result;
 use okta_anypoint::clock::rfc3339;
 use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::Standing;
-use okta_anypoint::ledger::{Filter, Status};
+use okta_anypoint::ledger::{Filter, Ledger, Status};
 use okta_anypoint::provision::{Changes, noted_changes, pause_changes, paused_since};
+use okta_anypoint::queue::SqliteQueue;
 use serde_json::json;
 
 use crate::console::{Console, Exit, Tone};
+use crate::dismiss::{Found, found};
 use crate::standing::{Finding, SET_APPLY, findings};
 use crate::table::{self, Access, FileArgs};
 
@@ -135,6 +137,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
             "{letters}: retried as often as allowed. `okta-anypoint events --failed{option}`"
         );
         console.say(console.paint(Tone::Bad, text))?;
+        say_unlisted(&*table.ledger, &queue, &option, console).await?;
     }
     console.say(format!(
         "{} queued, {failed} failed, {} held by the brake, {} for a second look",
@@ -143,6 +146,36 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
         counted(waiting, "waits", "wait"),
     ))?;
     Ok(Exit::Done)
+}
+
+/// Names the dead letters that `events --failed` does not list, because no record of them is open.
+async fn say_unlisted(
+    ledger: &dyn Ledger,
+    queue: &SqliteQueue,
+    option: &str,
+    console: &Console,
+) -> Result<()> {
+    let uuids = queue.dead_letters().await?.uuids();
+    let mut unlisted = Vec::new();
+    for found in found(ledger, Some(queue), &uuids).await? {
+        match found {
+            Found::Record(_) => {}
+            Found::Settled(record) => {
+                unlisted.push(format!("{}  {}", record.subject, record.uuid()));
+            }
+            Found::Remnant { uuid, subject } => unlisted.push(format!("{subject}  {uuid}")),
+        }
+    }
+    if unlisted.is_empty() {
+        return Ok(());
+    }
+    console
+        .say("These are not listed there, because their records are settled or have expired:")?;
+    for letter in unlisted {
+        console.say_whole(format!("  {letter}"))?;
+    }
+    console.say("Push their users and groups. Then take each off the list:")?;
+    console.say_whole(format!("  okta-anypoint dismiss UUID{option}"))
 }
 
 /// Says that the brake is off, and how to end that.

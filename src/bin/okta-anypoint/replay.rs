@@ -151,8 +151,11 @@ pub async fn push(args: &PushArgs, console: &Console) -> Result<Exit> {
 }
 
 /// Why a change was not done now, and when to try again.
-fn not_now(verdict: Verdict) -> String {
+fn not_now(verdict: Verdict, option: &str) -> String {
     match verdict {
+        Verdict::Paused { .. } => format!(
+            "changes are paused, and nothing was tried. Run `okta-anypoint resume{option}`, then try again"
+        ),
         Verdict::Wait { after } => {
             let ends_ms = SystemClock.now_ms() + i64::try_from(after.as_millis()).unwrap_or(0);
             let until = rfc3339(ends_ms);
@@ -290,7 +293,8 @@ pub async fn work(
             && did_nothing
             && is_unknown(operator, &change.subject).await;
         problems += usize::from(!is_done || is_unknown);
-        let is_busy = matches!(verdict, Verdict::Wait { .. });
+        // The record is then that of an earlier run.
+        let is_untried = matches!(verdict, Verdict::Wait { .. } | Verdict::Paused { .. });
         let (mark, said) = match (&record, is_done) {
             _ if is_unknown => (
                 console.paint(Tone::Bad, "not found"),
@@ -299,18 +303,27 @@ pub async fn work(
             (Some(record), true) if record.is_dry_run() => {
                 (console.paint(Tone::Good, DRY_RUN), Some(would_do(record)))
             }
-            (Some(record), _) if record.status == Status::Held && !is_busy => {
+            (Some(record), _) if record.status == Status::Held && !is_untried => {
                 (console.paint(Tone::Bad, "held"), record.held_for.clone())
             }
             (_, true) => (console.paint(Tone::Good, "done"), None),
-            (Some(record), _) if record.status == Status::Failed && !is_busy => {
+            (Some(record), _) if record.status == Status::Failed && !is_untried => {
                 (console.paint(Tone::Bad, "failed"), record.error.clone())
             }
-            _ => (console.paint(Tone::Bad, "not now"), Some(not_now(verdict))),
+            _ => (
+                console.paint(Tone::Bad, "not now"),
+                Some(not_now(verdict, &operator.option)),
+            ),
         };
         console.say(format!("{mark}  {}  {}", change.subject, change.uuid))?;
         if let Some(said) = &said {
             console.say(format!("  {said}"))?;
+        }
+        if let Some(failed) = record.as_ref().filter(|_| !is_done && !is_untried)
+            && failed.status == Status::Failed
+            && failed.planned.is_some()
+        {
+            console.say(format!("  {}", would_do(failed)))?;
         }
         results.push(json!({
             "uuid": change.uuid,

@@ -15,6 +15,7 @@ use okta_anypoint::serve::{self, shell_word};
 use okta_anypoint::settings::{self, EngineSettings, Needs, Reader, Retention};
 use okta_anypoint::sqlite::Database;
 use okta_anypoint::wiring::{self, Table};
+use tokio::sync::OnceCell;
 
 use crate::console::{Usage, note};
 use crate::operator::Operator;
@@ -60,17 +61,6 @@ impl Args {
         }
     }
 
-    /// The reader of a command on the file, which takes what is unset here from a running `serve`.
-    async fn beside_serve(&self, reader: Reader<'static>) -> Result<Reader<'static>> {
-        let settings = self.settings_of_serve().await?;
-        Ok(reader.or_else(move |name| settings.get(name).cloned()))
-    }
-
-    /// See [`settings_of_serve`].
-    pub async fn settings_of_serve(&self) -> Result<BTreeMap<String, String>> {
-        settings_of_serve(self.data.as_deref()).await
-    }
-
     /// The dead letters of `serve`'s file. Those of SQS are in a queue of their own.
     pub async fn dead_letters(&self) -> Result<DeadLetters> {
         let Some(file) = &self.data else {
@@ -90,7 +80,7 @@ impl Args {
         &self,
         access: Access,
     ) -> Result<(Table, Option<SqliteQueue>)> {
-        let mut reader = self.beside_serve(Reader::from_env()).await?;
+        let mut reader = beside_serve(self.data.as_deref(), Reader::from_env()).await?;
         let retention = Retention::read(&mut reader);
         let place = self.place(&mut reader);
         let (retention, place) = reader.finish(retention.zip(place))?;
@@ -109,7 +99,8 @@ impl Args {
         access: Access,
         more: impl FnOnce(&mut Reader<'_>) -> Option<T>,
     ) -> Result<(Operator, T)> {
-        let mut reader = self.beside_serve(reader(Needs::CREDENTIALS).await?).await?;
+        let reader = reader(Needs::CREDENTIALS).await?;
+        let mut reader = beside_serve(self.data.as_deref(), reader).await?;
         let engine = EngineSettings::read(&mut reader);
         let more = more(&mut reader);
         let place = self.place(&mut reader);
@@ -122,6 +113,7 @@ impl Args {
                 queue,
                 ports,
                 option,
+                app_users: OnceCell::default(),
             },
             more,
         ))
@@ -210,8 +202,7 @@ impl FileArgs {
 
     /// The `CHANGES` that commands on the file follow.
     pub async fn changes(&self) -> Result<Changes> {
-        let settings = settings_of_serve(self.data.as_deref()).await?;
-        let mut reader = Reader::from_env().or_else(move |name| settings.get(name).cloned());
+        let mut reader = beside_serve(self.data.as_deref(), Reader::from_env()).await?;
         let changes = settings::changes(&mut reader);
         Ok(reader.finish(changes)?)
     }
@@ -233,7 +224,13 @@ impl FileArgs {
 
 /// While `serve` works on the file, the settings that decide about changes and are unset here follow `serve`: a shell
 /// that lacks EXCLUDE_USERS must not change users that `serve` leaves alone.
-async fn settings_of_serve(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
+pub async fn beside_serve(file: Option<&Path>, reader: Reader<'static>) -> Result<Reader<'static>> {
+    let settings = settings_of_serve(file).await?;
+    Ok(reader.or_else(move |name| settings.get(name).cloned()))
+}
+
+/// What a running `serve` on the file has set of them.
+pub async fn settings_of_serve(file: Option<&Path>) -> Result<BTreeMap<String, String>> {
     match file.filter(|file| serve::is_served(file)) {
         Some(file) => Ok(serve::deciding(&Database::open_to_read(file)?).await?),
         None => Ok(BTreeMap::new()),

@@ -112,7 +112,7 @@ impl DynamoDbLedger {
                 .expression_attribute_values(":applied", texts(&ending.applied))
                 .expression_attribute_values(":none", AttributeValue::L(Vec::new()));
         }
-        let attributes = match &ending.state {
+        let mut attributes = match &ending.state {
             EndState::Done => vec![],
             EndState::Planned { steps } => vec![
                 ("dry_run", AttributeValue::Bool(true)),
@@ -131,6 +131,9 @@ impl DynamoDbLedger {
                 ("waits_for", text(seen)),
             ],
         };
+        if matches!(ending.state, EndState::Failed(_)) && !ending.planned.is_empty() {
+            attributes.push(("planned", texts(&ending.planned)));
+        }
         // What a held record said goes with its end.
         let mut gone = vec!["planned", "held_for"];
         gone.retain(|gone| attributes.iter().all(|(name, _)| name != gone));

@@ -81,6 +81,10 @@ fn finish(
                 "UPDATE events SET error = ?2, error_class = ?3, error_code = ?4 WHERE id = ?1";
             let (class, cause) = (failure.class.as_str(), failure.cause.as_str());
             connection.execute(sql, (id, error_text(failure), class, cause))?;
+            if !ending.planned.is_empty() {
+                let sql = "UPDATE events SET planned = ?2 WHERE id = ?1";
+                connection.execute(sql, (id, json(&ending.planned)?))?;
+            }
         }
         EndState::Waiting { until_ms, seen } => {
             let sql = "UPDATE events SET waits_until_ms = ?2, waits_for = ?3 WHERE id = ?1";

@@ -129,11 +129,9 @@ pub fn tasks(main: &mut String, runs: &[LastRun], now_ms: i64) {
             Health::Stopped => ("failed", "stopped"),
             Health::Overdue => ("failed", "overdue"),
             Health::Problems => ("failed", "left problems"),
-            Health::Good | Health::Never => match summary.outcome {
-                RunOutcome::Continues => ("queued", "goes on"),
-                RunOutcome::Skipped => ("queued", "paused"),
-                _ => ("done", "completed"),
-            },
+            Health::Unfinished if summary.outcome == RunOutcome::Skipped => ("queued", "paused"),
+            Health::Unfinished => ("queued", "goes on"),
+            Health::Good | Health::Never => ("done", "completed"),
         };
         let (ended, age) = match run.ended_ms {
             Some(at_ms) => (time(at_ms), format!("{} ago", span(to_f64(now_ms - at_ms)))),

@@ -57,6 +57,13 @@ pub fn verdict(situation: &Situation, numbers: &Numbers) -> (Tone, String) {
                     problems(run)
                 ),
             ),
+            Health::Unfinished => say(
+                Tone::Soft,
+                format!(
+                    "The last {} ended before all was done. The next one does the rest.",
+                    name(run.task)
+                ),
+            ),
             Health::Never | Health::Good => {}
         }
     }
@@ -324,6 +331,22 @@ mod tests {
         };
         let (_, text) = said(&situation, Depth::default());
         assert_eq!(text, "Changes are paused by CHANGES=pause.");
+    }
+
+    #[test]
+    fn a_reconcile_that_did_not_finish_calls_nothing_in_sync() {
+        let situation = Situation {
+            runs: vec![run(Task::Reconcile, Health::Unfinished)],
+            ..Situation::default()
+        };
+        assert_eq!(
+            said(&situation, Depth::default()),
+            (
+                Tone::Soft,
+                "The last reconcile ended before all was done. The next one does the rest."
+                    .to_owned()
+            )
+        );
     }
 
     #[test]

@@ -109,3 +109,20 @@ async fn a_dead_letter_without_a_record_can_be_dismissed() {
     assert_eq!(dismissed.expect(0).json()["dismissed"][0], "of-another");
     assert_eq!(letters.left(), [uuid.as_str()]);
 }
+
+/// `events --failed` lists records, and one of the dead letters has none any more.
+#[tokio::test]
+async fn the_status_names_dead_letters_without_a_record() {
+    let letters = failed().await;
+    let Failed { desk, uuid, .. } = &letters;
+    let status = desk.on_file(&["status"]).await.expect(0);
+    assert!(!status.out.contains(uuid), "{}", status.out);
+    status
+        .says("2 dead letters")
+        .says("user#00uANOTHER  of-another")
+        .says("okta-anypoint dismiss UUID --data");
+    desk.on_file(&["dismiss", "of-another"]).await.expect(0);
+    let status = desk.on_file(&["status"]).await.expect(0);
+    assert!(!status.out.contains("dismiss"), "{}", status.out);
+    status.says("1 dead letter:");
+}

@@ -70,12 +70,21 @@ async fn a_list_that_removes_nobody_is_not_in_sync() {
     assert!(!desk.wrote());
 
     // A dry run fails as a run does. Its record says what it would do before.
-    let error = team.records_error("report").await;
-    assert!(error.contains("it removes nobody"), "{error}");
-    assert!(error.contains("would do: add_members"), "{error}");
+    let planned = team.records_error("report").await;
+    assert!(planned.contains("it removes nobody"), "{planned}");
+    let listed = desk.on_file(&["events", "--failed", "--json"]).await;
+    let listed = listed.expect(0).json();
+    let step = listed["events"][0]["planned"][0].as_str().unwrap();
+    assert!(step.starts_with("add_members"), "{step}");
+    desk.on_file(&["events", "--status", "failed"])
+        .await
+        .expect(0)
+        .says("would do: add_members");
     assert!(!desk.wrote());
-    let error = team.records_error("apply").await;
-    assert!(error.contains("it removes nobody") && !error.contains("would do"));
+    // The text is that of the run.
+    assert_eq!(team.records_error("apply").await, planned);
+    let listed = desk.on_file(&["events", "--failed", "--json"]).await;
+    assert_eq!(listed.expect(0).json()["events"][0]["planned"], Value::Null);
     assert_eq!(actions(&team.explained(group).await), Vec::<&str>::new());
 }
 
@@ -144,4 +153,24 @@ async fn a_refused_username_is_shown_beside_the_other_steps() {
         .await
         .expect(1)
         .says("USERNAME_POLICY");
+}
+
+/// Dry runs of two users fail for one cause, and would do different things before.
+#[tokio::test]
+async fn dry_runs_with_one_cause_are_listed_together() {
+    let team = changed().await;
+    let Team { desk, users, .. } = &team;
+    for user in &users[1..] {
+        let mut okta = desk.okta.world();
+        okta.set_app_username(APP, user, "not valid!").unwrap();
+    }
+    let file = desk.data.to_str().unwrap();
+    let push = ["push", &users[1], &users[2], "--data", file];
+    let pushed = desk.run_with(&[("CHANGES", "report")], &push).await;
+    pushed.expect(1).says("would do: join_team");
+    let listed = desk.on_file(&["events", "--failed", "--json"]).await;
+    let listed = listed.expect(0).json();
+    let groups = listed["groups"].as_array().unwrap();
+    assert_eq!(groups.len(), 1, "{groups:?}");
+    assert_eq!(groups[0]["count"], 2);
 }

@@ -1,5 +1,6 @@
 //! What waits for a person: failures by cause, and what the doctor says about them and the last runs.
 
+use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use serde_json::{Value, json};
 
 use super::doctor::{failed, with_good_hook};
@@ -175,7 +176,23 @@ async fn the_doctor_checks_the_last_run_of_each_task() {
         let fix = fix(&ran, check);
         assert!(fix.contains("when changes are resumed, run"), "{fix}");
     }
+    // So also where a setting is missing.
+    let doctor = ["doctor", "--json", "--data", desk.data.to_str().unwrap()];
+    let ran = desk.run_with(&[("OKTA_APP_ID", "")], &doctor).await;
+    let fix = fix(&ran, late);
+    assert!(fix.contains("when changes are resumed, run"), "{fix}");
     desk.on_file(&["resume"]).await.expect(0);
+
+    // A run that a pause or its time cut has left something to the next one.
+    let now = rfc3339(SystemClock.now_ms());
+    for (outcome, said) in [
+        ("skipped", "because changes were paused"),
+        ("continues", "because its time was up"),
+    ] {
+        began("reconcile", &now, outcome);
+        let doctor = desk.on_file(&["doctor"]).await;
+        doctor.says("before all was done").says(said);
+    }
 
     // A report of the import names what an import could not do.
     let report = json!({

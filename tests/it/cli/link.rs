@@ -63,7 +63,7 @@ async fn accounts_are_linked_and_unlinked_by_hand() {
     desk.on_file(&["link", &kim, &other.unwrap()])
         .await
         .expect(0)
-        .says("was linked before. The next look disables it");
+        .says("was linked before. The user's next event disables it");
 }
 
 /// Okta does not show the assignment, so the next looks will end the access. `link` and `explain` both say so.

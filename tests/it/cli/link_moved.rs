@@ -110,7 +110,8 @@ async fn a_leaver_loses_both_accounts() {
     desk.on_file(&["link", ada, "ada_new"])
         .await
         .expect(0)
-        .says(&format!("Anypoint user {old} was linked before"));
+        .says(&format!("Anypoint user {old} was linked before"))
+        .says(&format!("okta-anypoint push {ada} --data"));
     desk.okta.world().deactivate(ada).unwrap();
     desk.on_file(&["push", ada]).await.expect(0);
     assert_eq!(renamed.state().0, Vec::<String>::new());
@@ -147,4 +148,27 @@ async fn a_link_to_another_name_is_refused_with_a_warning() {
         .says("nobody disables it when the user leaves");
     let explained = desk.on_file(&["explain", ada, "--json"]).await.expect(1);
     assert_eq!(explained.json()["link"]["anypoint_id"], **old);
+}
+
+/// Somebody deleted the linked account at Anypoint and made another of the same username.
+#[tokio::test]
+async fn a_link_to_an_account_that_is_gone_moves() {
+    let desk = Desk::new().await;
+    let ada = desk.assigned("ada", "ada");
+    desk.on_file(&["push", &ada]).await.expect(0);
+    let old = desk.account_id("ada");
+    let mut world = desk.anypoint.world();
+    world.users.remove(&old);
+    let new = world.add_user("ada", "Ada", "Elsewhere", "other@acme.example");
+    let new = new.unwrap();
+    drop(world);
+    let linked = desk.on_file(&["link", &ada, &new]).await.expect(0);
+    let linked = linked.says(&format!(
+        "Anypoint user {old} was linked before, and is gone"
+    ));
+    assert!(!linked.out.contains("disable"), "{}", linked.out);
+    desk.on_file(&["push", &ada]).await.expect(0);
+    assert!(desk.is_enabled("ada"));
+    let explained = desk.on_file(&["explain", &ada, "--json"]).await.expect(0);
+    assert_eq!(explained.json()["link"]["anypoint_id"], new);
 }

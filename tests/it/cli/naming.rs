@@ -1,5 +1,6 @@
 //! How people name users and groups.
 
+use okta_anypoint::simulator::okta::NewUser;
 use okta_anypoint::simulator::traffic::Fault;
 use serde_json::json;
 
@@ -243,6 +244,63 @@ async fn a_short_id_is_looked_up_as_a_name_too() {
         .await
         .expect(0);
     assert_eq!(desk.okta.traffic().log().len(), 0);
+}
+
+/// Okta's own ids have letters and digits only. An id counts all the same if Okta knows it.
+#[tokio::test]
+async fn an_id_with_a_dash_or_an_underscore_names_what_okta_has_under_it() {
+    let desk = Desk::new().await;
+    let profile = |name: &str| serde_json::from_value(json!({"name": name})).unwrap();
+    let mut okta = desk.okta.world();
+    okta.create_group_from(Some("00gdevs-emea_1"), profile("Developers"))
+        .unwrap();
+    let lin = "lin@acme.example";
+    okta.create_user_from(NewUser {
+        id: Some("00ulin-1_x".to_owned()),
+        ..NewUser::active(lin, "Given", "Family", lin, None)
+    })
+    .unwrap();
+    drop(okta);
+    assert_eq!(
+        subject(&desk, "00gdevs-emea_1").await,
+        "group#00gdevs-emea_1"
+    );
+    assert_eq!(subject(&desk, "00ulin-1_x").await, "user#00ulin-1_x");
+}
+
+/// The list of everybody is read once for all names of a command.
+#[tokio::test]
+async fn a_command_reads_the_apps_users_once() {
+    let desk = Desk::new().await;
+    for name in ["lin", "kim", "bob"] {
+        desk.assigned(name, &format!("{name}_example"));
+    }
+    desk.forget_traffic();
+    let names = ["push", "lin_example", "kim_example", "bob_example"];
+    desk.on_file(&names).await.expect(0);
+    let list = format!("/api/v1/apps/{APP}/users");
+    let is_list = |call: &String| call.split('?').next().unwrap().ends_with(&list);
+    let lists = desk.calls().into_iter().filter(is_list).count();
+    assert_eq!(lists, 1);
+
+    let down = Fault::status(&format!("/apps/{APP}/users"), 403, "{}");
+    desk.okta.traffic().inject(down.times(u32::MAX));
+    let refused = desk.on_file(&["push", "kim_example"]).await.expect(1);
+    refused.says("name it by its id");
+}
+
+#[tokio::test]
+async fn a_sanitized_username_names_its_user() {
+    let desk = Desk::new().await;
+    let lin = desk.assigned("lin", "lin one");
+    let file = desk.data.to_str().unwrap();
+    let sanitize = [("USERNAME_POLICY", "sanitize")];
+    for name in ["lin_one", "lin one"] {
+        let explain = ["explain", name, "--json", "--data", file];
+        let explained = desk.run_with(&sanitize, &explain).await.expect(0);
+        assert_eq!(explained.json()["subject"], format!("user#{lin}"));
+    }
+    desk.on_file(&["explain", "lin_one"]).await.expect(2);
 }
 
 /// The subject that a name stands for.

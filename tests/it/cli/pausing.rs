@@ -1,8 +1,11 @@
 //! Both pauses, by the setting and by the command: each command says which pause is on and how to end it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Desk, Ran};
+use crate::tenant::eventually;
 
 /// A command on the file with `CHANGES=pause` in the environment.
 async fn under_pause(desk: &Desk, arguments: &[&str]) -> Ran {
@@ -101,4 +104,39 @@ async fn every_command_says_how_to_end_a_pause_by_the_command() {
         .says("0 changes are queued");
     let held = desk.on_file(&["held", "--json"]).await.expect(0).json();
     assert_eq!(held["brake_off_until"], Value::Null);
+}
+
+/// Nothing is tried for those whose turn comes after the pause.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_paused_on_its_way_says_so() {
+    let desk = Desk::new().await;
+    // More than a command works on at once.
+    let people: Vec<String> = (0..20)
+        .map(|n| desk.assigned(&format!("person{n}"), &format!("person_{n}")))
+        .collect();
+    desk.anypoint
+        .traffic()
+        .set_latency(Duration::from_millis(300));
+    let names: Vec<&str> = people.iter().map(String::as_str).collect();
+    let push = [&["push", "--json"][..], &names].concat();
+    let pausing = async {
+        let has_begun = || !desk.anypoint.world().users.is_empty();
+        eventually("the push has begun", has_begun).await;
+        desk.on_file(&["pause"]).await.expect(0);
+    };
+    let (pushed, ()) = tokio::join!(desk.on_file(&push), pausing);
+    let pushed = pushed.expect(1).json();
+    let results = pushed["results"].as_array().unwrap();
+    let (done, open): (Vec<&Value>, Vec<&Value>) = results
+        .iter()
+        .partition(|result| result["status"] == "done");
+    assert!(!done.is_empty() && !open.is_empty(), "{results:?}");
+    let resume = format!("okta-anypoint resume --data {}", desk.data.display());
+    for result in open {
+        assert_eq!(result["status"], Value::Null);
+        let error = result["error"].as_str().unwrap();
+        assert!(error.contains("changes are paused"), "{error}");
+        assert!(error.contains("nothing was tried"), "{error}");
+        assert!(error.contains(&resume), "{error}");
+    }
 }

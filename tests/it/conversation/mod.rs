@@ -23,6 +23,7 @@ mod members;
 mod members_large;
 mod names;
 mod operator_looks;
+mod owed;
 mod partly;
 mod peers;
 mod queued;

@@ -19,6 +19,7 @@ on_every!(
     a_record_is_settled_by_others_only_when_its_run_is_over,
     a_replay_does_not_wait,
     applied_steps_accumulate_until_a_replay,
+    a_dry_run_that_failed_shows_its_steps_until_it_ends_otherwise,
     only_runs_without_a_conclusion_count_as_deaths,
     one_id_about_two_subjects_is_two_events,
     a_second_subject_does_not_inherit_the_result_of_the_first,
@@ -38,8 +39,25 @@ fn until(until_ms: i64, seen: &str) -> EndState {
 fn did(applied: &[&str], state: EndState) -> Ending {
     Ending {
         applied: applied.iter().map(ToString::to_string).collect(),
+        planned: Vec::new(),
         state,
     }
+}
+
+async fn a_dry_run_that_failed_shows_its_steps_until_it_ends_otherwise(world: World) {
+    let run = claimed(claim(&world, "e1").await);
+    let planned = Ending {
+        planned: vec!["join_team".to_owned()],
+        ..did(&[], EndState::Failed(busy_remote()))
+    };
+    conclude(&*world.ledger, run, planned).await;
+    let record = on_record(&world, "e1").await;
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!(record.planned.unwrap(), ["join_team"]);
+    assert_eq!(record.dry_run, None);
+    let again = claimed(claim(&world, "e1").await);
+    fail(&world, again, &busy_remote()).await;
+    assert_eq!(on_record(&world, "e1").await.planned, None);
 }
 
 async fn a_waiting_record_is_claimed_again_only_when_due(world: World) {

@@ -254,7 +254,13 @@ impl History<'_> {
         };
         let claims = run.claim.map(|(_, number, claim)| {
             let applied = vec![number.to_string()];
-            (claim, Ending { applied, state })
+            let planned = Vec::new();
+            let ending = Ending {
+                applied,
+                planned,
+                state,
+            };
+            (claim, ending)
         });
         let conclusion = Conclusion {
             claims: claims.into_iter().collect(),

@@ -158,6 +158,7 @@ pub async fn claim_under(world: &World, lease: &Lease, id: &str) -> Claim {
 pub fn ending(state: EndState) -> Ending {
     Ending {
         applied: Vec::new(),
+        planned: Vec::new(),
         state,
     }
 }

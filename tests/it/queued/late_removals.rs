@@ -126,3 +126,19 @@ async fn a_late_removal_is_counted_by_cause() {
     assert_eq!(told, pairs(&[("RemovalLate", "waiting")]));
     drop(lease);
 }
+
+/// Okta repeats a removal that is done while another run has the user.
+#[tokio::test]
+async fn a_repeated_removal_that_is_done_is_not_late() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world.okta_does(|okta| okta.suspend(&ann));
+    let done = change(&ann, "user.lifecycle.suspend", 11 * MINUTE);
+    let policy = Policy::default;
+    assert_eq!(counted(&world, done.clone(), policy()).await, []);
+    let _theirs = crate::world::lease(&*world.table.ledger, &ann, Duration::from_secs(60)).await;
+    assert_eq!(counted(&world, done, policy()).await, []);
+    let open = change(&ann, "user.lifecycle.suspend", 11 * MINUTE);
+    let told = counted(&world, open, policy()).await;
+    assert_eq!(told, pairs(&[("RemovalLate", "waiting")]));
+}

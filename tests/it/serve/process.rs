@@ -155,6 +155,33 @@ async fn a_second_serve_on_the_machine_starts_without_a_status_page() {
     );
 }
 
+/// Both cannot have one address. The deliveries get it, because the page is optional.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_of_both_goes_to_the_deliveries() {
+    let remotes = Remotes::start().await;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let usual = without_status(&remotes);
+    let mut command = Command::new(usual.get_program());
+    command.env_clear().stdin(Stdio::null());
+    for (name, value) in usual.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    let anywhere = OsStr::new("127.0.0.1:0");
+    command.args(usual.get_args().map(|word| match word {
+        word if word == anywhere => OsStr::new(&address),
+        word => word,
+    }));
+    command.args(["--status", &address]);
+    let (code, said) = ended(command).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("Choose another address with --status"),
+        "{said}"
+    );
+}
+
 /// The status page has no password.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_status_page_for_other_machines_needs_an_option() {

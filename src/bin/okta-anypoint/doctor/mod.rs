@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::console::{Console, Exit, Tone};
-use crate::table::{Args as TableArgs, clock, try_reader};
+use crate::table::{Args as TableArgs, clock, settings_of_serve, try_reader};
 
 /// A side that does not answer within this is out of reach.
 const TIME: Duration = Duration::from_secs(15);
@@ -179,7 +179,8 @@ pub async fn run(args: &Args, console: &Console) -> Result<Exit> {
         }
     };
     // If the file cannot be read, its own line says so.
-    let of_serve = args.table.settings_of_serve().await.unwrap_or_default();
+    let of_serve = settings_of_serve(args.table.data.as_deref()).await;
+    let of_serve = of_serve.unwrap_or_default();
     let mut reader = reader.or_else(move |name| of_serve.get(name).cloned());
     let hook = HookSettings::read(&mut reader);
     let engine = EngineSettings::read(&mut reader);

@@ -4,8 +4,8 @@ use okta_anypoint::counted::{counted, users_and_groups};
 use okta_anypoint::insight::{
     Health, Inbox, LastRun, Next, Standing, cut_off, last_runs, usual_interval,
 };
-use okta_anypoint::provision::Changes;
-use okta_anypoint::schedule::{Mode, Problem, Task};
+use okta_anypoint::provision::{Changes, paused_since};
+use okta_anypoint::schedule::{Mode, Problem, RunOutcome, Task};
 use okta_anypoint::settings::Retention;
 use okta_anypoint::wiring::Table;
 
@@ -59,8 +59,8 @@ pub async fn check(
         Err(_) => section.not_checked("open failures", TOO_LARGE),
     }
     let mut is = Standing::default();
+    let (ledger, documents) = (&*table.ledger, &*table.documents);
     if let Some(changes) = changes {
-        let (ledger, documents) = (&*table.ledger, &*table.documents);
         let standing = Standing::read(ledger, documents, changes, clock().now_ms());
         match tokio::time::timeout(TIME, standing).await {
             Ok(Ok(standing)) => {
@@ -75,6 +75,9 @@ pub async fn check(
             Ok(Err(failure)) => section.failure("changes", &failure),
             Err(_) => section.not_checked("changes", TOO_LARGE),
         }
+    } else if let Ok(Ok(since_ms)) = tokio::time::timeout(TIME, paused_since(documents)).await {
+        // The advice about the last runs depends on it. If it cannot be read, they cannot be read either.
+        is.paused_since_ms = since_ms;
     }
     runs(section, &table, &is, &args.option()).await;
 }
@@ -179,6 +182,18 @@ fn last_run(section: &mut Section, run: &LastRun, standing: &Standing, option: &
     match run.health {
         Health::Never => section.not_checked(name, "it has not run yet"),
         Health::Good => section.ok(name, format!("ended {ended}")),
+        Health::Unfinished => {
+            let why = match summary.map(|summary| summary.outcome) {
+                Some(RunOutcome::Skipped) => "changes were paused",
+                _ => "its time was up",
+            };
+            section.ok(
+                name,
+                format!(
+                    "ended {ended} before all was done, because {why}; the next run does the rest"
+                ),
+            );
+        }
         Health::Problems => section.ok(
             name,
             format!(
