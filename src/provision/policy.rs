@@ -1,6 +1,6 @@
 //! The rules that settings choose: who is pushed, under which name, and what happens at the end.
 //!
-//! Pure: no I/O, no clock. Each type is one setting of the README's table.
+//! Pure: no I/O, no clock. Each type is one setting of `docs/settings.md`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! From the queue to the worker, several subjects at once.
 //!
-//! A message leaves the queue only after the ledger says `done`, or `failed` for good. Until then it comes back.
+//! A message leaves the queue only after the ledger says `done`, `held`, or `failed` for good. Until then it comes back.
 //! A message that failed each of [`MAX_RECEIVES`] times becomes a dead letter.
 
 use std::sync::Arc;

@@ -98,7 +98,7 @@ impl Worker {
             }
         }
         let now_ms = self.ports.clock.now_ms();
-        let found = "a run that came back to the subject found a run between cut off";
+        let found = "another run was cut off before this run came back";
         let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
         interrupted.iter().for_each(AuditEntry::log);
         let records = Records {

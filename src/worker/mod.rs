@@ -345,7 +345,7 @@ impl Worker {
         Ok(since.map(|_| "okta-anypoint pause"))
     }
 
-    /// The events of which this is a repetition, because their records are final.
+    /// The changes that only repeat an event whose record is final.
     async fn ended<'c>(&self, changes: &[&'c Change], reason: Reason) -> HashSet<&'c EventUuid> {
         let mut ended = HashSet::new();
         if reason.is_of_operator() {

@@ -69,7 +69,7 @@ pub fn restore(args: &RestoreArgs, console: &Console) -> Result<Exit> {
     drop(lock);
     let (data, copy) = (args.file.data.display(), args.copy.display());
     console.say(format!(
-        "{data} is now as {copy}. Start serve; its catch-up reads the System Log for what came later"
+        "restored {data} from {copy}. Start serve: its catch-up reads the System Log for later events"
     ))?;
     emit(&args.file.data, &args.copy, bytes, console)
 }

@@ -19,8 +19,8 @@ use crate::{names, table};
 /// Show Okta's state, Anypoint's state, the link, and the actions that would follow, with reasons.
 ///
 /// Nothing is written. Works also for users that have no account yet, and for those that Okta no
-/// longer has (named by id). Exits 1 when a run would fail, with the reason. It would do the
-/// shown actions before.
+/// longer has (named by id). Exits 1 if the run would fail, and prints why. The run would
+/// still do the actions shown.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"subject\", \"excluded\", \"okta\", \"anypoint\", \"link\", \"actions\": [{\"action\", \"what\", \

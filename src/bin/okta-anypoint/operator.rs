@@ -143,7 +143,7 @@ impl Operator {
 /// Gives a lease back with what a command did under it, and with the discovery of an earlier run that was cut off.
 pub async fn release(ledger: &dyn Ledger, lease: Lease, mut done: Conclusion) -> Result<()> {
     let now_ms = SystemClock.now_ms();
-    let why = "an operator's command found an earlier run cut off";
+    let why = "the previous run was cut off; an operator's command noticed it";
     let interrupted = AuditEntry::for_interrupted(&lease, why, now_ms);
     done.audit.splice(..0, interrupted);
     ledger.conclude(lease, done).await?;

@@ -93,7 +93,7 @@ pub async fn resume(args: &ResumeArgs, console: &Console) -> Result<Exit> {
         console.say(format!("{SET_APPLY}."))?;
         return Ok(Exit::Problem);
     }
-    console.say("changes are worked on again")?;
+    console.say("changes are applied again")?;
     Ok(Exit::Done)
 }
 

@@ -62,7 +62,7 @@ pub struct PushArgs {
     /// Okta ids, logins, usernames or group names.
     #[arg(required = true, value_name = "USER_OR_GROUP")]
     names: Vec<String>,
-    /// In an emergency: skip every wait for a second look. The reason is recorded.
+    /// In an emergency: skip the brake and every wait for a second look. The reason is recorded.
     #[arg(long, requires = "reason")]
     now: bool,
     /// Why; it is shown with the event, so it should name nobody.

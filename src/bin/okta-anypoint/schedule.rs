@@ -31,13 +31,13 @@ const MAX_RUN: Duration = Duration::from_secs(60 * 60);
 
 /// Show what a reconcile would do, changing nothing.
 ///
-/// Reads both sides whole, exactly as a reconcile does. Works before there is a file: then nothing is linked
-/// yet, and none is made. Exits 1 if something could not be planned, or
+/// Reads both sides whole, exactly as a reconcile does. Works before `serve` has made its file, and
+/// makes no file itself. Exits 1 if something could not be planned, or
 /// if a reconcile would stop at MAX_DEACTIVATIONS.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
 With --json: {\"task\", \"mode\", \"outcome\", \"started_at\", \"took_ms\", \"message\", \"counts\", \"differences\", \
-\"problems\", \"excluded\", \"unmanaged_accounts\", \"unmanaged_teams\", \"omitted\", \"failed\": uuids of changes that were made and failed}.
+\"problems\", \"excluded\", \"unmanaged_accounts\", \"unmanaged_teams\", \"omitted\", \"failed\": uuids of changes that this run tried and that failed}.
 
 Examples:
   okta-anypoint plan

@@ -252,7 +252,7 @@ fn open_file(file: &Path, access: Access) -> Result<Database> {
     if access == Access::Plan && could_be_made {
         // A first look comes before there is anything to keep.
         note(format!(
-            "there is no file {} yet: this is the plan of a first run, and makes none",
+            "there is no file {} yet: this is the plan of a first run; no file is made",
             file.display()
         ));
         return Ok(Database::in_memory()?);

@@ -92,7 +92,7 @@ impl<'w> Done<'w> {
 
     /// The audit entries of the run.
     pub(super) fn audit(&mut self, lease: &Lease, now_ms: i64) -> Vec<AuditEntry> {
-        let found = "an import found an earlier run cut off";
+        let found = "the previous run was cut off; an import noticed it";
         let interrupted = AuditEntry::for_interrupted(lease, found, now_ms);
         let entries = std::mem::take(&mut self.entries).into_iter();
         let entries = entries.map(|entry| AuditEntry {

@@ -66,7 +66,7 @@ pub async fn check(section: &mut Section, anypoint: &Anypoint, deadline: Deadlin
             (Some(_), Some(_)) => section.wrong(
                 "root team",
                 "the list of teams has several internal root teams",
-                "Run doctor again. If the answer stays, ask MuleSoft's support, because an organization has one.",
+                "An organization has exactly one internal root team. Run doctor again. If it still finds several, ask MuleSoft's support.",
             ),
             (None, _) => section.wrong(
                 "root team",

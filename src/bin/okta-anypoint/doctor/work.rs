@@ -214,7 +214,7 @@ fn last_run(section: &mut Section, run: &LastRun, standing: &Standing, option: &
             name,
             format!("ended {ended}; the next one is overdue"),
             match standing.is_paused() {
-                true => format!("No task works while changes are paused. It is late if this stays so: {run_it}."),
+                true => format!("No task runs while changes are paused. To catch up: {run_it}."),
                 false => format!(
                     "Find out why the schedule does not run: is `serve` or the schedule function up? Until then \
                      {run_it}."

@@ -38,8 +38,8 @@ pub struct Args {
 enum HookCommand {
     /// Create or update the event hook with exactly the event types that act, and verify it.
     ///
-    /// Where the org has event hook filters, Okta sends only the assignments of this app; the command says if it has
-    /// not. Safe to run again: a hook of the same name or URL is updated, never duplicated. Run it again
+    /// Where the org has event hook filters, Okta sends only the assignments of this app. If the org has no
+    /// filters, the command says so. Safe to run again: a hook of the same name or URL is updated, never duplicated. Run it again
     /// after HOOK_SECRET changed (the receiver accepts HOOK_SECRET_PREVIOUS meanwhile). Exits 1 if
     /// Okta could not verify it: then it delivers nothing.
     #[command(after_long_help = "\
@@ -62,7 +62,7 @@ Examples:
     /// Change the secret in Secrets Manager and in Okta, and verify the hook with it.
     ///
     /// The value before it stays good until the next rotation, for deliveries that are under way. After a leak
-    /// use --leaked: it rotates twice, so that the leaked value is good nowhere.
+    /// use --leaked: it rotates twice, so that nothing accepts the leaked value any more.
     #[command(after_long_help = "\
 Settings: HOOK_SECRET_ARN (and not HOOK_SECRET), OKTA_ORG_URL, OKTA_APP_ID, OKTA_API_TOKEN or the service app and, if the \
 receiver has it, HOOK_AUTH_HEADER. The AWS credentials need secretsmanager:GetSecretValue and PutSecretValue on \
