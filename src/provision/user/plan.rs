@@ -7,7 +7,6 @@
 use super::account::{
     AccountPlan, Retire, adopt, keep, new_account, ours, retire, unread, unread_membership,
 };
-use super::adopt::Freed;
 use super::view::{FoundTeam, GroupsSeen, Membership, UserView, WantedTeam};
 use crate::failure::{Failure, Side};
 use crate::ids::TeamId;
@@ -172,7 +171,8 @@ impl UserPlan {
         match &view.named {
             Some(named) => {
                 self.why = "the user adopts the account";
-                if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
+                if let Ok(Some(freed)) = &named.freed_from
+                    && let Some(finding) = freed.finding()
                     && !self.believe(finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;

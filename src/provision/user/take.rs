@@ -139,6 +139,6 @@ impl Run<'_> {
             return Ok(false);
         }
         let found = self.look.freed_from(&freed.owner, &adoption.link.username);
-        Ok(found.await?.as_ref() == Some(freed))
+        Ok(found.await? == Ok(Some(freed.clone())))
     }
 }
