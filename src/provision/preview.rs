@@ -243,7 +243,7 @@ impl Provisioner {
             // The members of an existing team still follow the group.
             Err(failure) => Forecast {
                 steps: members(&None),
-                failure: Some(failure),
+                failure: Failure::of_parts([Some(failure), plan.refused.clone()]),
             },
         };
         Ok(GroupPreview {

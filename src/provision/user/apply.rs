@@ -147,9 +147,7 @@ impl Run<'_> {
                 End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {
                     return Err(refused);
                 }
-                End::Done | End::Refused(_) => {
-                    return self.mail_refused.take().map_or(Ok(()), Err);
-                }
+                End::Done | End::Refused(_) => return Ok(()),
             }
         }
         let what =
@@ -220,7 +218,12 @@ impl Run<'_> {
                 refused
             }
         };
-        let parts = [plan.refused.clone(), refused, self.undone.take()];
+        let parts = [
+            plan.refused.clone(),
+            refused,
+            self.undone.take(),
+            self.mail_refused.take(),
+        ];
         Ok(match Failure::of_parts(parts) {
             Some(refused) => End::Refused(refused),
             None => End::Done,

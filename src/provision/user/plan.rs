@@ -72,7 +72,7 @@ pub fn plan_user(
         (None, planned) => planned?,
         // The orphaned account ends, whether the user can have another one or not.
         (Some(orphan), planned) => {
-            plan.refused = planned.err().or(plan.refused);
+            plan.refused = Failure::of_parts([planned.err(), plan.refused]);
             if plan.is_unwanted(&view.wanted, evidence) {
                 plan.orphan = Some(retire(orphan, &[], ORPHANED));
             }
@@ -216,7 +216,7 @@ impl UserPlan {
         self.account = keep(account, link, person, policy);
         self.why = "the user keeps the account until the new app username can be had";
         self.teams(view, &view.linked_teams, evidence);
-        self.refused.get_or_insert(refused);
+        self.refused = Failure::of_parts([self.refused.take(), Some(refused)]);
         Ok(())
     }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Method;
-use okta_anypoint::failure::Class;
+use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
-use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::provision::{Announced, Provisioner};
+use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Worker};
 use rstest::rstest;
+use serde_json::json;
 
 use crate::schedule::Recorder;
-use crate::world::{APP, World, look_at};
+use crate::world::{APP, World, look_at, soon};
 
 /// Ann is in the teams A and B, and not in C.
 async fn ann_in_two_teams(world: &World) -> (String, [String; 3]) {
@@ -177,4 +179,45 @@ async fn an_old_account_leaves_its_team_when_it_can() {
     world.anypoint.traffic().remove_fault(down);
     assert_eq!(world.deliver(&[hint]).await, 204);
     assert_eq!(world.team("A"), "ann_new");
+}
+
+/// The new account joins no team for good, and its reset mail fails for now. The retry asks for the mail.
+#[tokio::test]
+async fn a_team_that_refuses_the_account_does_not_cost_the_reset_mail() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.user("ann");
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let no_team = Fault::status(&members_of(&world, &devs).await, 400, body).on(Method::PATCH);
+    world.anypoint.traffic().inject(no_team);
+    let no_mail = Fault::status("/recover/password", 503, "{}").on(Method::POST);
+    let no_mail = world.anypoint.traffic().inject(no_mail);
+    let assigned = world.okta_does(|okta| okta.add_member(&devs, &ann));
+    assert_eq!(world.deliver(&assigned).await, 503);
+    let class = world.record(&assigned[0]).await.error_class;
+    assert_eq!(class, Some(Class::Retryable));
+    world.anypoint.traffic().remove_fault(no_mail);
+    assert_eq!(world.deliver(&assigned).await, 204);
+    assert_eq!(world.anypoint().mails.len(), 1);
+    let record = world.record(&assigned[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+}
+
+/// The team's new name is taken for good, and the kind of a membership that has to end cannot be read.
+#[tokio::test]
+async fn a_preview_shows_the_failure_that_the_run_ends_with() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    world.anypoint().add_team("Ops", None).unwrap();
+    world.okta_does(|okta| okta.rename_group(&groups[0], "Ops"));
+    world.okta_does(|okta| okta.remove_member(&groups[0], &ann));
+    let path = members_of(&world, &groups[0]).await;
+    let unread = Fault::changed(&path, None, "/membership_type", json!(7)).on(Method::GET);
+    world.anypoint.traffic().inject(unread);
+    let provisioner = Provisioner::new(world.ports.clone());
+    let group = OktaGroupId::parse(&groups[0]).unwrap();
+    let preview = provisioner.preview_group(&group, Announced::everything(), soon());
+    let failure = preview.await.unwrap().forecast.failure.unwrap();
+    assert_eq!(failure.class, Class::Retryable, "{failure}");
+    assert_eq!(failure.cause, Cause::Unreadable);
 }
