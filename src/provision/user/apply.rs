@@ -143,11 +143,8 @@ impl Run<'_> {
                         NotWhole::LeftAnnounced
                     }));
                 }
-                // A second look follows and will report the refusal.
-                End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {
-                    return Err(refused);
-                }
-                End::Done | End::Refused(_) => return Ok(()),
+                End::Done => return Ok(()),
+                End::Refused(refused) => return Err(refused),
             }
         }
         let what =
