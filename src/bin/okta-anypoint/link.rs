@@ -201,7 +201,7 @@ async fn replace(
             operator.option
         );
     }
-    memory.intent = Some(Intent::to_enable(&old.username));
+    memory.intent = Some(Intent::to_enable(&old.anypoint_id, &old.username));
     Ok(memory.to_memo())
 }
 

@@ -127,11 +127,16 @@ impl Look<'_> {
             .intent
             .as_ref()
             .filter(|intent| intent.names(username));
-        let search = ports.anypoint.account_named(username, deadline).await?;
         let found = match intent {
-            Some(_) => search.sure()?,
+            Some(intent) => self.intended_account(intent).await?,
             // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
-            None => search.account,
+            None => {
+                ports
+                    .anypoint
+                    .account_named(username, deadline)
+                    .await?
+                    .account
+            }
         };
         let Some(account) = found else {
             return Ok(None);

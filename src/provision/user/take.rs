@@ -53,7 +53,8 @@ impl Run<'_> {
     async fn make_ready(&mut self, adoption: &Adoption, plan: &UserPlan) -> Result<(), Failure> {
         let enables = adoption.changes.enabled == Some(true);
         if enables && adoption.was_theirs == FormerOwner::ThisUser {
-            self.intend(Intent::to_enable(&adoption.link.username))
+            let link = &adoption.link;
+            self.intend(Intent::to_enable(&link.anypoint_id, &link.username))
                 .await?;
         }
         let account = AccountRef::from(&adoption.link);
