@@ -142,11 +142,7 @@ pub(super) fn take_owed(memory: &mut Memory, next: &mut Vec<FollowUp>) -> Vec<Su
             next.push(owed);
         }
     }
-    let once = |next: &FollowUp| match next {
-        FollowUp::Once(subject) => Some(subject.clone()),
-        FollowUp::Subject(_) | FollowUp::Member(..) => None,
-    };
-    next.iter().filter_map(once).collect()
+    next.iter().filter_map(FollowUp::owed).cloned().collect()
 }
 
 fn not_done(open: usize, all: usize) -> Failure {

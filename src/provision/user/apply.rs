@@ -397,7 +397,8 @@ impl Run<'_> {
         link
     }
 
-    /// Writes the link, and removes the intent with the same write.
+    /// Writes the link. The same write removes the intent, and remembers the follow-ups that the next run would not find
+    /// again.
     pub(super) async fn link(
         &mut self,
         view: &UserView,
@@ -406,6 +407,11 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let link = &self.with_mail(link);
         self.memory.intent = None;
+        for subject in self.progress.owed() {
+            if !self.memory.owed.contains(subject) {
+                self.memory.owed.push(subject.clone());
+            }
+        }
         let memo = self.memory.to_memo();
         let store = &self.ports().store;
         let before = view.link.as_ref();

@@ -8,11 +8,13 @@ use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::provision::{Announced, Provisioner};
 use okta_anypoint::simulator::fault::Fault;
+use okta_anypoint::store::Memory;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Worker};
 use rstest::rstest;
 use serde_json::json;
 
+use super::meanwhile::{done, meanwhile};
 use crate::schedule::Recorder;
 use crate::world::{APP, World, look_at, soon};
 
@@ -220,4 +222,36 @@ async fn a_preview_shows_the_failure_that_the_run_ends_with() {
     let failure = preview.await.unwrap().forecast.failure.unwrap();
     assert_eq!(failure.class, Class::Retryable, "{failure}");
     assert_eq!(failure.cause, Cause::Unreadable);
+}
+
+/// A run that dies after it linked the new account leaves in the table which group's team the old one is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_link_of_a_new_account_remembers_the_team_that_the_old_one_could_not_leave() {
+    let world = Arc::new(World::new().await);
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let path = members_of(&world, &groups[0]).await;
+    let down = Fault::status(&path, 403, "{}").on(Method::DELETE);
+    world.anypoint.traffic().inject(down);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    let owed = async |world: Arc<World>, ann: String| {
+        let memo = world
+            .table
+            .ledger
+            .memo(&format!("user#{ann}"))
+            .await
+            .unwrap();
+        Memory::from_text(memo.as_deref(), 0).owed
+    };
+    let joins = members_of(&world, &groups[1]).await;
+    let linked = meanwhile(&world, Method::PATCH, &joins, {
+        let ann = ann.clone();
+        async move |world: Arc<World>| {
+            assert!(world.user_link(&ann).await.unwrap().username == "ann_new");
+            owed(world, ann).await
+        }
+    });
+    assert_eq!(world.deliver(&[world.hint(&ann)]).await, 503);
+    let group = Subject::Group(OktaGroupId::parse(&groups[0]).unwrap());
+    assert_eq!(linked.try_recv().unwrap(), [group]);
+    done(world);
 }
