@@ -1,5 +1,6 @@
 //! One team of a user cannot be left or joined: what follows anyway, and what the record says.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -7,7 +8,7 @@ use http::Method;
 use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::provision::{Announced, Provisioner};
-use okta_anypoint::simulator::fault::Fault;
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
 use okta_anypoint::store::Memory;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Worker};
@@ -222,6 +223,34 @@ async fn a_preview_shows_the_failure_that_the_run_ends_with() {
     let failure = preview.await.unwrap().forecast.failure.unwrap();
     assert_eq!(failure.class, Class::Retryable, "{failure}");
     assert_eq!(failure.cause, Cause::Unreadable);
+}
+
+/// No call to Anypoint would end otherwise, so the other teams wait for the retry.
+#[tokio::test]
+async fn a_lost_connection_ends_the_run() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let mut events = world.okta_does(|okta| okta.remove_member(&groups[0], &ann));
+    events.extend(world.okta_does(|okta| okta.remove_member(&groups[1], &ann)));
+    let lost = Fault::new("/teams/", FaultKind::DropConnection).on(Method::DELETE);
+    let lost = world.anypoint.traffic().inject(lost);
+    world.forget_traffic();
+    assert_eq!(world.deliver(&events).await, 503);
+    let mut asked = HashSet::new();
+    for call in world.anypoint.traffic().log() {
+        if call.method == Method::DELETE {
+            asked.insert(call.path);
+        }
+    }
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("unreachable"));
+    world.anypoint.traffic().remove_fault(lost);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(
+        (world.team("A"), world.team("B")),
+        (String::new(), String::new())
+    );
 }
 
 /// A run that dies after it linked the new account leaves in the table which group's team the old one is in.
