@@ -106,7 +106,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     let preview = provisioner
         .preview_user(&user, Announced::default(), deadline)
         .await?;
-    let doubts = preview.doubts();
+    let doubts = preview.doubts;
     let forecast = preview.forecast;
     explain::say_next(console, user.as_str(), &forecast, &doubts)?;
     console.emit(&json!({
