@@ -88,7 +88,9 @@ words! {
         Timeout = "timeout",
         /// No time was left to begin.
         OutOfTime = "out_of_time",
-        /// The service is out of reach or answers 5xx.
+        /// The connection could not be made, or was lost.
+        Unreachable = "unreachable",
+        /// The service answers 5xx.
         Unavailable = "unavailable",
         /// The server did not prove who it is.
         Certificate = "certificate",
@@ -128,6 +130,7 @@ impl Cause {
             Self::Throttled
                 | Self::Timeout
                 | Self::OutOfTime
+                | Self::Unreachable
                 | Self::Certificate
                 | Self::Busy
                 | Self::LostLease

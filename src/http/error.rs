@@ -261,7 +261,7 @@ impl CallError {
                 status if status.is_client_error() => Cause::Rejected,
                 _ => Cause::Unavailable,
             },
-            CallErrorKind::Connection => Cause::Unavailable,
+            CallErrorKind::Connection => Cause::Unreachable,
             CallErrorKind::Certificate => Cause::Certificate,
             CallErrorKind::TimedOut => Cause::Timeout,
             CallErrorKind::OutOfTime => Cause::OutOfTime,

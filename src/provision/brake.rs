@@ -28,6 +28,9 @@ pub(crate) enum Brake {
     Passes,
 }
 
+/// The planned word of a change whose removals `MAX_DEACTIVATIONS` counted. The brake lets such a change pass.
+pub(crate) const COUNTED: &str = "counted_by_limit";
+
 /// The document with the number of linked users that the last reconcile counted.
 const LINKED_USERS: &str = "linked_users";
 /// The document that says until when the brake is lifted.

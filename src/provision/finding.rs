@@ -42,13 +42,6 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// Whether the brake counts who loses access for the finding with this word. If a reconcile planned it, the
-    /// reconcile's own limit did.
-    pub(crate) fn is_counted_by_limits(word: &str) -> bool {
-        let ends = [Self::NoUser, Self::NotAssigned, Self::NotPushed];
-        ends.iter().any(|finding| finding.to_string() == word) || word.starts_with("owner_gone:")
-    }
-
     /// What was not shown, in words.
     pub fn in_words(&self) -> String {
         match self {

@@ -47,7 +47,7 @@ pub use announced::Announced;
 pub(crate) use announced::announces_removal;
 pub(crate) use attributes::unread_attributes;
 pub use attributes::{AccountField, Attributes, FieldSource, FieldValue};
-pub(crate) use brake::{Brake, end_lift_from_ahead, note_linked_users};
+pub(crate) use brake::{Brake, COUNTED, end_lift_from_ahead, note_linked_users};
 pub use brake::{MAX_LIFT, brake_off_until, end_lifted_brake, lift_brake};
 pub use evidence::Evidence;
 pub use exclusion::{ExcludedGroups, ExcludedUsers, Exclusions};

@@ -38,8 +38,8 @@ pub struct UserPreview {
     pub(crate) view: Option<UserView>,
     /// What would follow.
     pub forecast: Forecast,
-    findings: Findings,
-    evidence: Evidence,
+    /// What is not believed yet.
+    pub doubts: Vec<Doubt>,
 }
 
 /// What a look at a group found, and what would follow.
@@ -52,8 +52,8 @@ pub struct GroupPreview {
     pub(crate) view: GroupView,
     /// What would follow.
     pub forecast: Forecast,
-    findings: Findings,
-    evidence: Evidence,
+    /// What is not believed yet.
+    pub doubts: Vec<Doubt>,
 }
 
 /// Something that Okta did not show and that is not believed yet.
@@ -88,20 +88,6 @@ fn doubts(findings: &Findings, evidence: &Evidence) -> Vec<Doubt> {
         believed_after_ms: evidence.believed_after(finding),
     };
     findings.doubted.iter().map(doubt).collect()
-}
-
-impl UserPreview {
-    /// What is not believed yet.
-    pub fn doubts(&self) -> Vec<Doubt> {
-        doubts(&self.findings, &self.evidence)
-    }
-}
-
-impl GroupPreview {
-    /// What is not believed yet.
-    pub fn doubts(&self) -> Vec<Doubt> {
-        doubts(&self.findings, &self.evidence)
-    }
 }
 
 impl Provisioner {
@@ -158,8 +144,7 @@ impl Provisioner {
             return Ok(UserPreview {
                 view: None,
                 forecast: Forecast::default(),
-                findings: Findings::default(),
-                evidence,
+                doubts: Vec::new(),
             });
         }
         let recalled = self.ports.store.recall_user(user).await?;
@@ -193,8 +178,7 @@ impl Provisioner {
         Ok(UserPreview {
             view,
             forecast,
-            findings,
-            evidence,
+            doubts: doubts(&findings, &evidence),
         })
     }
 
@@ -243,7 +227,7 @@ impl Provisioner {
             // The members of an existing team still follow the group.
             Err(failure) => Forecast {
                 steps: members(&None),
-                failure: Some(failure),
+                failure: Failure::of_parts([Some(failure), plan.refused.clone()]),
             },
         };
         Ok(GroupPreview {
@@ -251,8 +235,7 @@ impl Provisioner {
             link,
             view,
             forecast,
-            findings: plan.findings,
-            evidence,
+            doubts: doubts(&plan.findings, &evidence),
         })
     }
 }

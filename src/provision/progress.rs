@@ -21,6 +21,16 @@ pub(crate) enum FollowUp {
     Once(Subject),
 }
 
+impl FollowUp {
+    /// The subject, if the next run would not find it again.
+    pub(crate) fn owed(&self) -> Option<&Subject> {
+        match self {
+            Self::Once(subject) => Some(subject),
+            Self::Subject(_) | Self::Member(..) => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// What was done, in order.
@@ -88,6 +98,11 @@ impl Progress {
         if !self.follow_ups.contains(&next) {
             self.follow_ups.push(next);
         }
+    }
+
+    /// The subjects that the next run would not find again.
+    pub(crate) fn owed(&self) -> impl Iterator<Item = &Subject> {
+        self.follow_ups.iter().filter_map(FollowUp::owed)
     }
 
     pub(super) fn follow_group(&mut self, group: &OktaGroupId) {

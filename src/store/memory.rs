@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::{Subject, TeamId};
+use crate::ids::{AccountId, Subject, TeamId};
 use crate::ledger::{EndState, Lease, Memo};
 
 /// How long reads of memberships may show the old state after a write, in milliseconds.
@@ -39,6 +39,9 @@ pub struct FreshWrite {
 pub struct Intent {
     /// The account's username.
     pub username: String,
+    /// The account, if it exists already.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub account: Option<AccountId>,
     /// What was asked for. `None`: a former account was about to be enabled.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub new: Option<NewAccountMark>,
@@ -98,6 +101,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Memory {
+    /// Adds subjects that the next run would not find again.
+    pub(crate) fn owe<'s>(&mut self, subjects: impl Iterator<Item = &'s Subject>) {
+        for subject in subjects {
+            if !self.owed.contains(subject) {
+                self.owed.push(subject.clone());
+            }
+        }
+    }
+
     /// The memory in the lease's memo.
     pub fn of(lease: &Lease, now_ms: i64) -> Self {
         Self::from_text(lease.memo(), now_ms)

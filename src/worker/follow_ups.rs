@@ -128,13 +128,7 @@ pub(super) fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
 /// A run that is a follow-up itself leaves that to the next run of its own: two subjects that owe each other would have no
 /// end.
 pub(super) fn owe(memory: &mut Memory, next: &mut Vec<FollowUp>, reason: Reason) {
-    for follow_up in &*next {
-        if let FollowUp::Once(subject) = follow_up
-            && !memory.owed.contains(subject)
-        {
-            memory.owed.push(subject.clone());
-        }
-    }
+    memory.owe(next.iter().filter_map(FollowUp::owed));
     if reason == Reason::FollowUp {
         return;
     }

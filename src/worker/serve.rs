@@ -14,7 +14,7 @@ use crate::ids::Subject;
 use crate::interruption::interrupted;
 use crate::ledger::{AuditEntry, Claim, EndState, Ending, Lease, Reason, while_kept};
 use crate::provision::{
-    Announced, Applied, Brake, Changes, Finding, Forecast, Known, Progress, Turn,
+    Announced, Applied, Brake, COUNTED, Changes, Forecast, Known, Progress, Turn,
 };
 use crate::store::Memory;
 use crate::telemetry::Metric;
@@ -132,9 +132,9 @@ impl Worker {
         deadline: Deadline,
     ) -> Turn<'t> {
         // The brake lets an operator's `push --now` and approval pass, and removals that a reconcile's own limit counted.
-        let is_counted = |finding: &String| Finding::is_counted_by_limits(finding);
-        let passes =
-            |change: &&Change| change.reason.is_some() || change.planned.iter().any(is_counted);
+        let passes = |change: &&Change| {
+            change.reason.is_some() || change.planned.iter().any(|word| word == COUNTED)
+        };
         let brake = if reason == Reason::Approval || changes.iter().any(passes) {
             Brake::Passes
         } else {

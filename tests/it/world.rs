@@ -8,7 +8,7 @@ use std::time::Duration;
 use okta_anypoint::clock::{Clock, SystemClock};
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::event::Change;
-use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
+use okta_anypoint::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::lambda::http::{HttpEvent, answer};
 use okta_anypoint::ledger::{
     Conclusion, Lease, Leased, Ledger, Memo, Reason, Record, SqliteLedger,
@@ -253,24 +253,30 @@ pub async fn link(table: &Table, user: &str, link: &UserLink) {
         .unwrap();
 }
 
-/// Leaves what a run leaves that is cut off while it enables a former account.
-pub async fn intend(table: &Table, user: &str, username: &str) {
-    write_intent(table, user, username, None).await;
+/// Leaves what a run leaves that is cut off while it enables a former account. An earlier version left no account id.
+pub async fn intend(table: &Table, user: &str, username: &str, account: Option<&str>) {
+    let intent = Intent {
+        username: username.to_owned(),
+        account: account.map(|account| AccountId::parse(account).unwrap()),
+        new: None,
+    };
+    write_intent(table, user, intent).await;
 }
 
 /// Leaves what a run leaves that is cut off at the creation of an account.
 pub async fn intend_new(table: &Table, user: &str, username: &str, email: &str) {
-    let new = NewAccountMark::of(email, SystemClock.now_ms());
-    write_intent(table, user, username, Some(new)).await;
+    let intent = Intent {
+        username: username.to_owned(),
+        account: None,
+        new: Some(NewAccountMark::of(email, SystemClock.now_ms())),
+    };
+    write_intent(table, user, intent).await;
 }
 
-async fn write_intent(table: &Table, user: &str, username: &str, new: Option<NewAccountMark>) {
+async fn write_intent(table: &Table, user: &str, intent: Intent) {
     let lease = lease(&*table.ledger, user, Duration::from_secs(60)).await;
     let memory = Memory {
-        intent: Some(Intent {
-            username: username.to_owned(),
-            new,
-        }),
+        intent: Some(intent),
         ..Memory::default()
     };
     let conclusion = Conclusion {

@@ -116,7 +116,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     let preview = provisioner
         .preview_user(&user, Announced::default(), deadline)
         .await?;
-    let doubts = preview.doubts();
+    let doubts = preview.doubts;
     let forecast = preview.forecast;
     explain::say_next(console, user.as_str(), &forecast, &doubts)?;
     console.emit(&json!({
@@ -224,7 +224,7 @@ async fn replace(
             operator.option
         );
     }
-    memory.intent = Some(Intent::to_enable(&old.username));
+    memory.intent = Some(Intent::to_enable(id, &old.username));
     Ok((Old::Kept(id.clone()), memory.to_memo()))
 }
 

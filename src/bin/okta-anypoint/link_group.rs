@@ -83,7 +83,7 @@ pub async fn link(args: &LinkArgs, console: &Console) -> Result<Exit> {
     let preview = provisioner
         .preview_group(&group, Announced::default(), deadline)
         .await?;
-    let doubts = preview.doubts();
+    let doubts = preview.doubts;
     let forecast = preview.forecast;
     explain::say_next(console, group.as_str(), &forecast, &doubts)?;
     console.emit(&json!({

@@ -165,9 +165,12 @@ impl GroupPlan {
             let what = format!(
                 "a membership has to end and its kind cannot be read, so it stays: {who}; the rest was done"
             );
-            let failure = Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable);
-            self.refused = Some(failure);
+            self.refuse(Failure::retryable(Side::Anypoint, what).because(Cause::Unreadable));
         }
+    }
+
+    fn refuse(&mut self, failure: Failure) {
+        self.refused = Failure::of_parts([self.refused.take(), Some(failure)]);
     }
 
     /// Keeps leavers in the team whose own answers cannot be used, and reports them.
@@ -235,7 +238,7 @@ impl GroupPlan {
         (self.remove, self.end, self.remove_why) = (remove, end, why.as_str());
         self.refuse_unread(&unread);
         if has_children {
-            self.refused = Some(children(&link.team_id));
+            self.refuse(children(&link.team_id));
         }
     }
 

@@ -239,3 +239,22 @@ fn the_team_of_an_unpushed_group_follows_team_removal() {
     let team_gone = view(GroupWanted::Nothing(Unpushed::Gone), None);
     assert!(plan(&team_gone, &policy).writes_nothing());
 }
+
+/// The team has teams below it, and the kind of a membership that has to end cannot be read.
+#[test]
+fn teams_below_do_not_hide_a_membership_that_a_retry_may_end() {
+    let unread = MemberFound {
+        membership: Membership::Unread,
+        ..found("unread", true, Some("00u1"))
+    };
+    let view = GroupView {
+        below: 1,
+        ..view(GroupWanted::Nothing(Unpushed::Gone), Some(vec![unread]))
+    };
+    let policy = Policy {
+        team_removal: TeamRemoval::Delete,
+        ..Policy::default()
+    };
+    let refused = plan(&view, &policy).refused.unwrap();
+    assert_eq!(refused.cause, Cause::Unreadable);
+}

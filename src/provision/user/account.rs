@@ -126,6 +126,7 @@ pub(super) fn adopt(
     username: &str,
     policy: &Policy,
 ) -> Result<AccountPlan, Failure> {
+    let freed_from = named.freed_from.clone()?;
     let origin = may_adopt(view, named, person, policy)?;
     let account = &named.account;
     let is_theirs = named
@@ -150,7 +151,7 @@ pub(super) fn adopt(
         } else {
             FormerOwner::Other
         },
-        freed_from: named.freed_from.clone(),
+        freed_from,
     }))
 }
 

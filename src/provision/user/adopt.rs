@@ -50,31 +50,40 @@ impl Freed {
 /// state decides. Reconcile and the live look share this rule.
 ///
 /// An owner who still has that app username keeps the account, suspended or not. So do an owner whose app username
-/// cannot be read or used, and an excluded owner.
+/// cannot be used, and an excluded owner.
+///
+/// # Errors
+/// When the owner's app user came without a username: the next answer may have it.
 pub(crate) fn freed_from(
     owner: &OktaUserId,
     user: Option<&User>,
     app_user: Option<&AppUser>,
     username: &str,
     policy: &Policy,
-) -> Option<Freed> {
+) -> Result<Option<Freed>, Failure> {
     let excluded = &policy.excluded;
     if excluded.users.ids.contains(owner) || user.is_some_and(|user| excluded.user(user)) {
-        return None;
+        return Ok(None);
     }
     let freed = |by| {
         let owner = owner.clone();
-        Some(Freed { owner, by })
+        Freed { owner, by }
     };
     let assigned = app_user.filter(|found| found.is_assigned());
     if let Some(app_user) = assigned {
-        let theirs = policy.usernames.apply(app_user.username()?).ok()?;
-        let has_it = theirs.eq_ignore_ascii_case(username);
-        return freed(Release::Renamed).filter(|_| !has_it);
+        let theirs = app_user.username().ok_or_else(|| unnamed(owner))?;
+        let theirs = policy.usernames.apply(theirs).ok();
+        let is_renamed = theirs.is_some_and(|theirs| !theirs.eq_ignore_ascii_case(username));
+        return Ok(is_renamed.then(|| freed(Release::Renamed)));
     }
     // A suspended owner keeps the name.
-    let reason = standing(user, app_user, SuspendedUsers::Keep).err()?;
-    freed(Release::Ended(reason))
+    let ended = standing(user, app_user, SuspendedUsers::Keep).err();
+    Ok(ended.map(|reason| freed(Release::Ended(reason))))
+}
+
+fn unnamed(owner: &OktaUserId) -> Failure {
+    let what = format!("the app user of {owner}, who has the account, came without a username");
+    Failure::retryable(Side::Okta, what).because(Cause::UsernameInvalid)
 }
 
 /// The origin of the link if the user adopts `named`: `Created`, if an earlier run created it for this user and was
@@ -95,7 +104,7 @@ pub(super) fn may_adopt(
                 _ => Origin::Adopted,
             });
         }
-        Some(owner) if owner.tenure == Tenure::Current && named.freed_from.is_none() => {
+        Some(owner) if owner.tenure == Tenure::Current && named.freed_from == Ok(None) => {
             return Err(belongs_to(&owner.okta_user));
         }
         _ => {}
@@ -159,7 +168,7 @@ mod tests {
             serde_json::from_value::<AppUser>(found).unwrap()
         });
         let found = freed_from(&owner, user.as_ref(), app_user.as_ref(), "The_name", policy);
-        found.map(|freed| freed.by)
+        found.unwrap().map(|freed| freed.by)
     }
 
     #[test]
@@ -170,7 +179,6 @@ mod tests {
             ("ACTIVE", Some(("ACTIVE", "the_name")), None),
             ("ACTIVE", Some(("ACTIVE", "THE_NAME")), None),
             ("ACTIVE", Some(("ACTIVE", "not valid")), None),
-            ("ACTIVE", Some(("ACTIVE", "")), None),
             ("SUSPENDED", Some(("ACTIVE", "the_name")), None),
             ("DEPROVISIONED", Some(("ACTIVE", "the_name")), None),
             ("ACTIVE", Some(("ACTIVE", "other")), Some(Release::Renamed)),
@@ -218,6 +226,8 @@ mod tests {
         for policy in [by_id, by_login] {
             assert_eq!(freed("ACTIVE", Some(("ACTIVE", "other")), &policy), None);
             assert_eq!(freed("ACTIVE", None, &policy), None);
+            let without_name = freed("ACTIVE", Some(("ACTIVE", "")), &policy);
+            assert_eq!(without_name, None);
         }
     }
 

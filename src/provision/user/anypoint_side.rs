@@ -8,7 +8,7 @@ use super::adopt::{Freed, freed_from};
 use super::orphans::owner_by_intent;
 use super::view::NamedAccount;
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::failure::{Cause, Failure, Side};
+use crate::failure::{Failure, Side};
 use crate::http::Listed;
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::provision::evidence::contradiction;
@@ -37,7 +37,7 @@ impl WithTeams {
 pub(super) struct Named {
     pub(super) found: WithTeams,
     pub(super) owner: Option<AccountOwner>,
-    pub(super) freed_from: Option<Freed>,
+    pub(super) freed_from: Result<Option<Freed>, Failure>,
 }
 
 impl Look<'_> {
@@ -127,11 +127,16 @@ impl Look<'_> {
             .intent
             .as_ref()
             .filter(|intent| intent.names(username));
-        let search = ports.anypoint.account_named(username, deadline).await?;
         let found = match intent {
-            Some(_) => search.sure()?,
+            Some(intent) => self.intended_account(intent).await?,
             // An unreadable entry is most likely another person's account. If not, Anypoint refuses to create a second one.
-            None => search.account,
+            None => {
+                ports
+                    .anypoint
+                    .account_named(username, deadline)
+                    .await?
+                    .account
+            }
         };
         let Some(account) = found else {
             return Ok(None);
@@ -147,7 +152,7 @@ impl Look<'_> {
         if owner.is_none() && intent.is_some_and(|intent| intent.made(&found.account)) {
             owner = Some(owner_by_intent(user));
         }
-        let mut freed_from = None;
+        let mut freed_from = Ok(None);
         if let Some(owner) = &owner
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
@@ -161,15 +166,16 @@ impl Look<'_> {
         }))
     }
 
-    /// Whether the account `username` of another user is free, by what Okta says of that user now.
+    /// Whether the account `username` of another user is free, by what Okta says of that user now. The inner error: the
+    /// answer does not say it, and the rest of the look stands.
     pub(super) async fn freed_from(
         &self,
         owner: &OktaUserId,
         username: &str,
-    ) -> Result<Option<Freed>, Failure> {
+    ) -> Result<Result<Option<Freed>, Failure>, Failure> {
         let ports = self.ports;
         if ports.policy.excluded.users.ids.contains(owner) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let (user, app_user) = self.owner(owner).await?;
         let (user, app_user) = (user.as_ref(), app_user.as_ref());
@@ -178,11 +184,6 @@ impl Look<'_> {
                 Side::Okta,
                 "there is no such user as the account's owner, and that user is assigned to the app",
             ));
-        }
-        if app_user.is_some_and(|found| found.is_assigned() && found.username().is_none()) {
-            let what =
-                format!("the app user of {owner}, who has the account, came without a username");
-            return Err(Failure::retryable(Side::Okta, what).because(Cause::UsernameInvalid));
         }
         Ok(freed_from(owner, user, app_user, username, &ports.policy))
     }

@@ -143,13 +143,8 @@ impl Run<'_> {
                         NotWhole::LeftAnnounced
                     }));
                 }
-                // A second look follows and will report the refusal.
-                End::Refused(refused) if refused.is_retryable() || !self.progress.waits() => {
-                    return Err(refused);
-                }
-                End::Done | End::Refused(_) => {
-                    return self.mail_refused.take().map_or(Ok(()), Err);
-                }
+                End::Done => return Ok(()),
+                End::Refused(refused) => return Err(refused),
             }
         }
         let what =
@@ -220,7 +215,12 @@ impl Run<'_> {
                 refused
             }
         };
-        let parts = [plan.refused.clone(), refused, self.undone.take()];
+        let parts = [
+            plan.refused.clone(),
+            refused,
+            self.undone.take(),
+            self.mail_refused.take(),
+        ];
         Ok(match Failure::of_parts(parts) {
             Some(refused) => End::Refused(refused),
             None => End::Done,
@@ -397,7 +397,8 @@ impl Run<'_> {
         link
     }
 
-    /// Writes the link, and removes the intent with the same write.
+    /// Writes the link. The same write removes the intent, and remembers the follow-ups that the next run would not find
+    /// again.
     pub(super) async fn link(
         &mut self,
         view: &UserView,
@@ -406,6 +407,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let link = &self.with_mail(link);
         self.memory.intent = None;
+        self.memory.owe(self.progress.owed());
         let memo = self.memory.to_memo();
         let store = &self.ports().store;
         let before = view.link.as_ref();

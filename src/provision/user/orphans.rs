@@ -13,7 +13,7 @@ use super::apply::Retired;
 use super::view::UserView;
 use crate::anypoint::Account;
 use crate::failure::Failure;
-use crate::ids::OktaUserId;
+use crate::ids::{AccountId, OktaUserId};
 use crate::provision::provisioner::Look;
 use crate::provision::run::Run;
 use crate::provision::wanted::Wanted;
@@ -36,14 +36,23 @@ impl Intent {
         }
         Self {
             username: person.username.clone(),
+            account: None,
             new: Some(new),
         }
     }
 
     /// The intent to enable a former account. The next look ends that account if no link leads to it by then.
-    pub fn to_enable(username: &str) -> Self {
+    pub fn to_enable(account: &AccountId, username: &str) -> Self {
+        Self {
+            account: Some(account.clone()),
+            ..Self::of_earlier_version(username)
+        }
+    }
+
+    fn of_earlier_version(username: &str) -> Self {
         Self {
             username: username.to_owned(),
+            account: None,
             new: None,
         }
     }
@@ -101,22 +110,37 @@ impl Look<'_> {
         if has_wanted_name {
             return Ok(None);
         }
-        let ports = self.ports;
-        let found = ports
-            .anypoint
-            .account_named(&intent.username, self.deadline);
-        let found = found.await?.sure()?;
+        let found = self.intended_account(intent).await?;
         let is_linked = |account: &Account| linked.is_some_and(|linked| linked.id == account.id);
         let Some(account) = found.filter(|account| !is_linked(account)) else {
             return Ok(None);
         };
         let ids = std::slice::from_ref(&account.id);
-        let owner = ports.store.account_owners(ids).await?.remove(&account.id);
+        let owner = self
+            .ports
+            .store
+            .account_owners(ids)
+            .await?
+            .remove(&account.id);
         let is_orphaned = match owner {
             Some(owner) => owner.okta_user == *user && owner.tenure == Tenure::Former,
             None => intent.made(&account),
         };
         Ok(is_orphaned.then_some(account))
+    }
+
+    /// The account that the intent names. One list may lack an account that exists, and the run drops an intent without an
+    /// account for good. So the account itself is read, too, if the intent has its id.
+    pub(super) async fn intended_account(
+        &self,
+        intent: &Intent,
+    ) -> Result<Option<Account>, Failure> {
+        let anypoint = &self.ports.anypoint;
+        let listed = anypoint.account_named(&intent.username, self.deadline);
+        match (listed.await?.sure()?, &intent.account) {
+            (None, Some(account)) => Ok(anypoint.account(account, self.deadline).await?),
+            (listed, _) => Ok(listed),
+        }
     }
 }
 
@@ -132,7 +156,7 @@ impl Run<'_> {
         };
         self.memory
             .intent
-            .get_or_insert_with(|| Intent::to_enable(username));
+            .get_or_insert_with(|| Intent::of_earlier_version(username));
         self.write_memory().await?;
         self.ports().store.forget_old_intent(user).await
     }
@@ -195,6 +219,7 @@ mod tests {
     fn only_an_account_as_it_was_asked_for_counts_as_made() {
         let intent = Intent {
             username: "ann".to_owned(),
+            account: None,
             new: Some(NewAccountMark::of("ann@acme.example", ASKED_MS)),
         };
         let (later, earlier) = (ASKED_MS + 1_000, ASKED_MS - 3_600_000);
@@ -213,7 +238,7 @@ mod tests {
                 "{username} {email} {created_ms:?}"
             );
         }
-        let enabling = Intent::to_enable("ann");
+        let enabling = Intent::of_earlier_version("ann");
         assert!(!enabling.made(&account("ann", "ann@acme.example", Some(later))));
     }
 }

@@ -7,7 +7,6 @@
 use super::account::{
     AccountPlan, Retire, adopt, keep, new_account, ours, retire, unread, unread_membership,
 };
-use super::adopt::Freed;
 use super::view::{FoundTeam, GroupsSeen, Membership, UserView, WantedTeam};
 use crate::failure::{Failure, Side};
 use crate::ids::TeamId;
@@ -73,7 +72,7 @@ pub fn plan_user(
         (None, planned) => planned?,
         // The orphaned account ends, whether the user can have another one or not.
         (Some(orphan), planned) => {
-            plan.refused = planned.err().or(plan.refused);
+            plan.refused = Failure::of_parts([planned.err(), plan.refused]);
             if plan.is_unwanted(&view.wanted, evidence) {
                 plan.orphan = Some(retire(orphan, &[], ORPHANED));
             }
@@ -172,7 +171,8 @@ impl UserPlan {
         match &view.named {
             Some(named) => {
                 self.why = "the user adopts the account";
-                if let Some(finding) = named.freed_from.as_ref().and_then(Freed::finding)
+                if let Ok(Some(freed)) = &named.freed_from
+                    && let Some(finding) = freed.finding()
                     && !self.believe(finding, evidence)
                 {
                     self.account = AccountPlan::Nothing;
@@ -216,7 +216,7 @@ impl UserPlan {
         self.account = keep(account, link, person, policy);
         self.why = "the user keeps the account until the new app username can be had";
         self.teams(view, &view.linked_teams, evidence);
-        self.refused.get_or_insert(refused);
+        self.refused = Failure::of_parts([self.refused.take(), Some(refused)]);
         Ok(())
     }
 

@@ -53,7 +53,8 @@ impl Run<'_> {
     async fn make_ready(&mut self, adoption: &Adoption, plan: &UserPlan) -> Result<(), Failure> {
         let enables = adoption.changes.enabled == Some(true);
         if enables && adoption.was_theirs == FormerOwner::ThisUser {
-            self.intend(Intent::to_enable(&adoption.link.username))
+            let link = &adoption.link;
+            self.intend(Intent::to_enable(&link.anypoint_id, &link.username))
                 .await?;
         }
         let account = AccountRef::from(&adoption.link);
@@ -139,6 +140,6 @@ impl Run<'_> {
             return Ok(false);
         }
         let found = self.look.freed_from(&freed.owner, &adoption.link.username);
-        Ok(found.await?.as_ref() == Some(freed))
+        Ok(found.await? == Ok(Some(freed.clone())))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::adopt::Freed;
 use crate::anypoint::{Account, Member, TeamOfAccount};
+use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
 use crate::provision::wanted::Wanted;
 use crate::store::{AccountOwner, UserLink};
@@ -72,8 +73,8 @@ pub struct NamedAccount {
     pub account: Account,
     /// The user whose account it is or was.
     pub owner: Option<AccountOwner>,
-    /// Why the account is free, although another user's link names it.
-    pub freed_from: Option<Freed>,
+    /// Why the account is free, although another user's link names it. An error: Okta's answer does not say whether it is.
+    pub freed_from: Result<Option<Freed>, Failure>,
     /// Its linked teams.
     pub teams: Vec<FoundTeam>,
     /// All its teams, as its own list showed them.

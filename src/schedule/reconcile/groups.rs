@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::ids::{AccountId, OktaGroupId, Subject, TeamId};
 use crate::okta::Group;
 use crate::provision::{
-    Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Step, TeamEnd, TeamPlan,
+    Brake, Decided, Evidence, Finding, GroupPlan, GroupView, NamePlan, Step, TeamEnd, TeamPlan,
     TeamRemoval, WantedName, misplaced, plan_group, plan_taken, plan_team, team_unread,
 };
 use crate::schedule::summary::Problem;
@@ -93,7 +93,11 @@ impl World<'_> {
             }
             plan.unlinked += usize::from(planned.end == Some(TeamEnd::Unlink));
             let steps = self.group_steps(&planned, plan);
-            plan.push_group(group, steps, &planned.findings.believed);
+            let brake = match planned.removes(&view).is_empty() {
+                true => Brake::Counts,
+                false => Brake::Passes,
+            };
+            plan.push_group(group, steps, &planned.findings.believed, brake);
         }
     }
 
@@ -117,7 +121,7 @@ impl World<'_> {
             plan.problems.push(Problem::of(subject, failure));
         }
         steps.extend(self.group_steps(&members, plan));
-        plan.push_group(group, steps, &members.findings.believed);
+        plan.push_group(group, steps, &members.findings.believed, Brake::Counts);
     }
 
     /// Whether the team exists and its members were read.
@@ -190,11 +194,17 @@ impl World<'_> {
 }
 
 impl Plan {
-    fn push_group(&mut self, group: &OktaGroupId, steps: Vec<Step>, not_shown: &[Finding]) {
+    fn push_group(
+        &mut self,
+        group: &OktaGroupId,
+        steps: Vec<Step>,
+        not_shown: &[Finding],
+        brake: Brake,
+    ) {
         if !steps.is_empty() {
             let subject = Subject::Group(group.clone());
-            self.groups
-                .push(PlannedSubject::new(subject, steps, not_shown));
+            let planned = PlannedSubject::new(subject, steps, not_shown);
+            self.groups.push(PlannedSubject { brake, ..planned });
         }
     }
 }

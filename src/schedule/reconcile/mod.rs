@@ -113,10 +113,7 @@ impl Scheduler {
             .users
             .iter()
             .chain(&plan.groups)
-            .map(|planned| Change {
-                planned: planned.not_shown.clone(),
-                ..Change::found(planned.subject.clone(), now_ms)
-            })
+            .map(|planned| planned.change(now_ms))
             .chain(
                 planned_only
                     .into_iter()

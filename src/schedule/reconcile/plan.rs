@@ -3,11 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::world::World;
+use crate::event::Change;
 use crate::failure::Failure;
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject};
 use crate::provision::{
-    Evidence, Finding, Step, UserPlan, Wanted, action, plan_user, unread_attributes,
+    AccountPlan, Brake, COUNTED, Evidence, Finding, Step, UserPlan, Wanted, action, plan_user,
+    unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 use crate::store::Intent;
@@ -42,32 +44,37 @@ pub(super) struct PlannedSubject {
     pub(super) subject: Subject,
     pub(super) steps: Vec<Step>,
     pub(super) not_shown: Vec<String>,
+    /// Whether the brake lets its removals pass, because `MAX_DEACTIVATIONS` counted them.
+    pub(super) brake: Brake,
 }
 
-/// Stands for a removal that Okta says outright, or that the next look has to find afresh. `MAX_DEACTIVATIONS` counted
-/// it, so the brake lets it pass.
-const SAID: &str = "said_by_okta";
 /// The most findings that travel with one change. A message has to stay small.
 const MAX_NOT_SHOWN: usize = 2_000;
 
 impl PlannedSubject {
     pub(super) fn new(subject: Subject, steps: Vec<Step>, not_shown: &[Finding]) -> Self {
         let not_shown = not_shown.iter().take(MAX_NOT_SHOWN);
-        let mut not_shown: Vec<String> = not_shown.map(ToString::to_string).collect();
-        let disables = |step: &Step| step.action == action::DISABLE_ACCOUNT;
-        if not_shown.is_empty() && steps.iter().any(disables) {
-            not_shown.push(SAID.to_owned());
-        }
         Self {
             subject,
             steps,
-            not_shown,
+            not_shown: not_shown.map(ToString::to_string).collect(),
+            brake: Brake::Counts,
         }
     }
 
     /// Leaves the findings to the next look.
     pub(super) fn doubt(&mut self) {
-        self.not_shown = vec![SAID.to_owned()];
+        self.not_shown.clear();
+    }
+
+    /// The change for the worker, found at `now_ms`.
+    pub(super) fn change(&self, now_ms: i64) -> Change {
+        let mut change = Change::found(self.subject.clone(), now_ms);
+        change.planned.clone_from(&self.not_shown);
+        if self.brake == Brake::Passes {
+            change.planned.push(COUNTED.to_owned());
+        }
+        change
     }
 
     /// The difference as the report shows it.
@@ -163,15 +170,24 @@ impl World<'_> {
             && self
                 .linked(user)
                 .is_some_and(|account| can_lose(&account.id));
+        let subject = Subject::User(user.clone());
+        let mut changed = PlannedSubject::new(subject, steps, &planned.findings.believed);
         if is_retired || leaves {
             plan.losing.insert(Losing::Linked(user.clone()));
         }
-        let subject = Subject::User(user.clone());
-        plan.users.push(PlannedSubject::new(
-            subject,
-            steps,
-            &planned.findings.believed,
-        ));
+        if is_retired || leaves || self.adopts_counted(planned) {
+            changed.brake = Brake::Passes;
+        }
+        plan.users.push(changed);
+    }
+
+    /// Whether the user adopts the account of another user, who was counted with their own plan.
+    fn adopts_counted(&self, planned: &UserPlan) -> bool {
+        let freed = match &planned.account {
+            AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
+            _ => None,
+        };
+        freed.is_some_and(|freed| !self.held.contains(&Subject::User(freed.owner.clone())))
     }
 }
 
@@ -223,14 +239,11 @@ mod tests {
         let ended = with_status("DEPROVISIONED");
         let plan = World::new(&ended, &policy).plan(&HashMap::new());
         assert_eq!(plan.losing.len(), 1);
-        assert_eq!(plan.users[0].not_shown, [SAID]);
+        assert_eq!(plan.users[0].change(0).planned, [COUNTED]);
         let active = with_status("ACTIVE");
         let plan = World::new(&active, &policy).plan(&HashMap::new());
-        assert!(
-            plan.users
-                .iter()
-                .all(|planned| planned.not_shown.is_empty())
-        );
+        let mut users = plan.users.iter();
+        assert!(users.all(|planned| planned.change(0).planned.is_empty()));
     }
 
     /// Two assigned users whose app usernames differ only in their case, and the account of that name.

@@ -70,7 +70,7 @@ impl<'a> World<'a> {
                     freed_from: owner
                         .as_ref()
                         .filter(|owner| owner.tenure == Tenure::Current && owner.okta_user != *user)
-                        .and_then(|owner| self.freed_from(&owner.okta_user, account)),
+                        .map_or(Ok(None), |owner| self.freed_from(&owner.okta_user, account)),
                     owner: owner.or_else(|| {
                         let intended = intended.filter(|intent| intent.made(account));
                         intended.map(|_| owner_by_intent(user))
@@ -100,17 +100,18 @@ impl<'a> World<'a> {
     }
 
     /// Whether the account is free, by the same [`freed_from`] as in the live look.
-    fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Option<Freed> {
+    fn freed_from(&self, owner: &OktaUserId, account: &Account) -> Result<Option<Freed>, Failure> {
         let app_user = self.read.people.app_users.get(owner);
-        let user = match app_user {
-            Some(_) if self.read.unread.users.contains_key(owner) => return None,
-            Some(app_user) => self.read.people.user_of(app_user),
-            None => self.unlisted.get(owner)?.as_ref(),
+        let user = match (app_user, self.unlisted.get(owner)) {
+            (Some(_), _) if self.read.unread.users.contains_key(owner) => return Ok(None),
+            (Some(app_user), _) => self.read.people.user_of(app_user),
+            (None, Some(user)) => user.as_ref(),
+            (None, None) => return Ok(None),
         };
         // Absence from an incomplete list proves nothing.
         let is_whole = self.read.unread.extent(&[List::AppUsers]) == Extent::Complete;
         if app_user.is_none() && user.is_some() && !is_whole {
-            return None;
+            return Ok(None);
         }
         freed_from(owner, user, app_user, &account.username, self.policy)
     }

@@ -33,7 +33,11 @@ async fn held(world: &World) -> usize {
 /// A reconcile counted one leaver. Then the whole group is unassigned by mistake, before its change is worked on.
 #[tokio::test]
 async fn one_planned_leaver_lifts_the_brake_for_nobody_else() {
-    for (planned, expected) in [("not_member:00uX", "ann bob"), ("not_pushed", "")] {
+    for (planned, expected) in [
+        ("not_member:00uX", "ann bob"),
+        ("not_pushed", "ann bob"),
+        ("counted_by_limit", ""),
+    ] {
         let world = with_limit(0).await;
         let devs = world.pushed_group("Devs").await;
         for name in ["ann", "bob"] {

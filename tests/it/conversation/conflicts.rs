@@ -201,7 +201,7 @@ async fn an_intent_without_an_account_is_harmless() {
     let world = World::new().await;
     let ann = world.user("ann");
     world.okta_does(|okta| okta.assign(APP, &ann));
-    crate::world::intend(&world.table, &ann, "ann_old").await;
+    crate::world::intend(&world.table, &ann, "ann_old", None).await;
     let made = world
         .anypoint()
         .add_user("ann_new", "Ann", "There", "ann@acme.example");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use okta_anypoint::clock::Clock;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::ledger::{Reason, Status};
 use okta_anypoint::provision::Policy;
@@ -328,4 +329,23 @@ async fn who_left_a_group_leaves_its_team_while_the_account_waits() {
         queued.settles(&events).await;
         queued.has_nothing();
     }
+}
+
+/// The team cannot have the group's new name, and a member is missing for the first time. The record fails after the second
+/// look.
+#[tokio::test]
+async fn a_refused_name_costs_a_group_no_second_look() {
+    let (queued, devs, ann) = Queued::devs_with_ann(Policy::default()).await;
+    queued.world.anypoint().add_team("Ops", None).unwrap();
+    let renamed = queued.does(|okta| okta.rename_group(&devs, "Ops"));
+    queued.does(|okta| okta.remove_member(&devs, &ann));
+    queued.waits(&renamed).await;
+    assert_eq!(queued.record(&renamed[0]).await.status, Status::Waiting);
+    queued.has_team();
+    queued.pass(CONFIRM);
+    queued.settles(&renamed).await;
+    assert_eq!(queued.world.team("Devs"), "");
+    let record = queued.record(&renamed[0]).await;
+    assert_eq!(record.status, Status::Failed);
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
 }

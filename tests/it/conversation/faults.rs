@@ -261,7 +261,7 @@ async fn a_finished_run_lets_the_next_one_create_at_once() {
     let ann = world.user("ann");
     let first = world.okta_does(|okta| okta.assign(APP, &ann));
     world.okta_does(|okta| okta.unassign(APP, &ann));
-    crate::world::intend(&world.table, &ann, "ann").await;
+    crate::world::intend(&world.table, &ann, "ann", None).await;
     assert_eq!(world.deliver(&first).await, 204);
     world.when(|okta| okta.assign(APP, &ann)).await;
     assert_eq!(world.account("ann"), "ann Example - enabled");

@@ -21,11 +21,35 @@ async fn an_intent_disables_the_former_account_but_never_the_present_one() {
     for (name, stays) in [("ann", "disabled"), ("ann_new", "enabled")] {
         let account = world.account_id(name);
         world.anypoint().enable(&account).unwrap();
-        intend(&world.table, &ann, name).await;
+        intend(&world.table, &ann, name, None).await;
         world.rename(&ann, "no spaces").await;
         assert_eq!(world.account(name), format!("ann Example - {stays}"));
         world.rename(&ann, "ann_new").await;
     }
+}
+
+/// A dead run was about to enable the former account. The next list of accounts lacks it once.
+#[tokio::test]
+async fn an_intent_outlives_a_list_without_its_account() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    world.rename(&ann, "ann_new").await;
+    let former = world.account_id("ann");
+    world.anypoint().enable(&former).unwrap();
+    intend(&world.table, &ann, "ann", Some(&former)).await;
+    let lacks = Fault::lacking(USERS, &[&former]).on(Method::GET);
+    let lacks = world.anypoint.traffic().inject(lacks);
+    world.look_again(&ann).await;
+    world.anypoint.traffic().remove_fault(lacks);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(intent(&world.table, &ann).await, None);
+
+    // If neither shows it, the account is gone.
+    world.anypoint().delete_user(&former).unwrap();
+    intend(&world.table, &ann, "ann", Some(&former)).await;
+    world.look_again(&ann).await;
+    assert_eq!(intent(&world.table, &ann).await, None);
 }
 
 /// The run writes an intent before it enables a former account. If the run is killed, the next one finds it.
@@ -70,7 +94,7 @@ async fn an_intent_for_another_name_claims_no_account() {
     let ann = world.user("ann");
     account_by_hand(&world, "ann");
     let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
-    intend(&world.table, &ann, "ann_new").await;
+    intend(&world.table, &ann, "ann_new", None).await;
     assert_eq!(world.deliver(&assigned).await, 204);
     let text = refusal(&world, &assigned[0]).await;
     assert!(text.contains("ADOPT=never"), "{text}");

@@ -154,7 +154,7 @@ async fn an_account_that_appears_after_a_refused_create_belongs_to_somebody_else
         let ann = world.user("ann");
         let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
         if tried_before {
-            intend(&world.table, &ann, "ann").await;
+            intend(&world.table, &ann, "ann", None).await;
         }
         let busy = Fault::status(USERS, 429, "{}").on(Method::POST).once();
         world.anypoint.traffic().inject(busy);
@@ -177,7 +177,7 @@ async fn an_intent_does_not_disable_the_account_of_another_user() {
     let world = World::new().await;
     world.assigned_user("bob").await;
     let ann = world.user("ann");
-    intend(&world.table, &ann, "bob").await;
+    intend(&world.table, &ann, "bob", None).await;
     world.look_again(&ann).await;
     assert_eq!(world.account("bob"), "bob Example - enabled");
     assert!(world.user_link(&ann).await.is_none());

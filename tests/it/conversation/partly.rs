@@ -1,18 +1,23 @@
 //! One team of a user cannot be left or joined: what follows anyway, and what the record says.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::Method;
-use okta_anypoint::failure::Class;
+use okta_anypoint::failure::{Cause, Class};
 use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
-use okta_anypoint::simulator::traffic::Fault;
+use okta_anypoint::provision::{Announced, Provisioner};
+use okta_anypoint::simulator::fault::{Fault, FaultKind};
+use okta_anypoint::store::Memory;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Worker};
 use rstest::rstest;
+use serde_json::json;
 
+use super::meanwhile::{done, meanwhile};
 use crate::schedule::Recorder;
-use crate::world::{APP, World, look_at};
+use crate::world::{APP, World, look_at, soon};
 
 /// Ann is in the teams A and B, and not in C.
 async fn ann_in_two_teams(world: &World) -> (String, [String; 3]) {
@@ -177,4 +182,105 @@ async fn an_old_account_leaves_its_team_when_it_can() {
     world.anypoint.traffic().remove_fault(down);
     assert_eq!(world.deliver(&[hint]).await, 204);
     assert_eq!(world.team("A"), "ann_new");
+}
+
+/// The new account joins no team for good, and its reset mail fails for now. The retry asks for the mail.
+#[tokio::test]
+async fn a_team_that_refuses_the_account_does_not_cost_the_reset_mail() {
+    let world = World::new().await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.user("ann");
+    let body = r#"{"status": 400, "message": "no"}"#;
+    let no_team = Fault::status(&members_of(&world, &devs).await, 400, body).on(Method::PATCH);
+    world.anypoint.traffic().inject(no_team);
+    let no_mail = Fault::status("/recover/password", 503, "{}").on(Method::POST);
+    let no_mail = world.anypoint.traffic().inject(no_mail);
+    let assigned = world.okta_does(|okta| okta.add_member(&devs, &ann));
+    assert_eq!(world.deliver(&assigned).await, 503);
+    let class = world.record(&assigned[0]).await.error_class;
+    assert_eq!(class, Some(Class::Retryable));
+    world.anypoint.traffic().remove_fault(no_mail);
+    assert_eq!(world.deliver(&assigned).await, 204);
+    assert_eq!(world.anypoint().mails.len(), 1);
+    let record = world.record(&assigned[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+}
+
+/// The team's new name is taken for good, and the kind of a membership that has to end cannot be read.
+#[tokio::test]
+async fn a_preview_shows_the_failure_that_the_run_ends_with() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    world.anypoint().add_team("Ops", None).unwrap();
+    world.okta_does(|okta| okta.rename_group(&groups[0], "Ops"));
+    world.okta_does(|okta| okta.remove_member(&groups[0], &ann));
+    let path = members_of(&world, &groups[0]).await;
+    let unread = Fault::changed(&path, None, "/membership_type", json!(7)).on(Method::GET);
+    world.anypoint.traffic().inject(unread);
+    let provisioner = Provisioner::new(world.ports.clone());
+    let group = OktaGroupId::parse(&groups[0]).unwrap();
+    let preview = provisioner.preview_group(&group, Announced::everything(), soon());
+    let failure = preview.await.unwrap().forecast.failure.unwrap();
+    assert_eq!(failure.class, Class::Retryable, "{failure}");
+    assert_eq!(failure.cause, Cause::Unreadable);
+}
+
+/// No call to Anypoint would end otherwise, so the other teams wait for the retry.
+#[tokio::test]
+async fn a_lost_connection_ends_the_run() {
+    let world = World::new().await;
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let mut events = world.okta_does(|okta| okta.remove_member(&groups[0], &ann));
+    events.extend(world.okta_does(|okta| okta.remove_member(&groups[1], &ann)));
+    let lost = Fault::new("/teams/", FaultKind::DropConnection).on(Method::DELETE);
+    let lost = world.anypoint.traffic().inject(lost);
+    world.forget_traffic();
+    assert_eq!(world.deliver(&events).await, 503);
+    let mut asked = HashSet::new();
+    for call in world.anypoint.traffic().log() {
+        if call.method == Method::DELETE {
+            asked.insert(call.path);
+        }
+    }
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let record = world.record(&events[0]).await;
+    assert_eq!(record.error_code.as_deref(), Some("unreachable"));
+    world.anypoint.traffic().remove_fault(lost);
+    assert_eq!(world.deliver(&events).await, 204);
+    assert_eq!(
+        (world.team("A"), world.team("B")),
+        (String::new(), String::new())
+    );
+}
+
+/// A run that dies after it linked the new account leaves in the table which group's team the old one is in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_link_of_a_new_account_remembers_the_team_that_the_old_one_could_not_leave() {
+    let world = Arc::new(World::new().await);
+    let (ann, groups) = ann_in_two_teams(&world).await;
+    let path = members_of(&world, &groups[0]).await;
+    let down = Fault::status(&path, 403, "{}").on(Method::DELETE);
+    world.anypoint.traffic().inject(down);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    let owed = async |world: Arc<World>, ann: String| {
+        let memo = world
+            .table
+            .ledger
+            .memo(&format!("user#{ann}"))
+            .await
+            .unwrap();
+        Memory::from_text(memo.as_deref(), 0).owed
+    };
+    let joins = members_of(&world, &groups[1]).await;
+    let linked = meanwhile(&world, Method::PATCH, &joins, {
+        let ann = ann.clone();
+        async move |world: Arc<World>| {
+            assert!(world.user_link(&ann).await.unwrap().username == "ann_new");
+            owed(world, ann).await
+        }
+    });
+    assert_eq!(world.deliver(&[world.hint(&ann)]).await, 503);
+    let group = Subject::Group(OktaGroupId::parse(&groups[0]).unwrap());
+    assert_eq!(linked.try_recv().unwrap(), [group]);
+    done(world);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use okta_anypoint::failure::Class;
 use okta_anypoint::ledger::{Conclusion, Filter, Status};
 use okta_anypoint::provision::{Adopt, Policy};
 use okta_anypoint::simulator::okta::LogEvent;
@@ -305,5 +306,27 @@ async fn the_slower_of_two_users_with_one_app_username_keeps_the_old_account() {
     let record = world.record(&slower).await;
     assert_eq!(record.error_code.as_deref(), Some("username_taken"));
     assert_eq!(world.account("ann"), "ann Example - enabled");
+    assert_eq!(world.team("Devs"), "ann");
+}
+
+/// Okta's answer lacks the app username of the person who has the wanted account. The rest is done meanwhile.
+#[tokio::test]
+async fn an_owner_whose_username_is_missing_delays_only_the_adoption() {
+    let (world, ann, bob) = two_people(Adopt::Username).await;
+    let devs = world.pushed_group("Devs").await;
+    let of_bob = format!("/api/v1/apps/*/users/{bob}");
+    let lacks = Fault::removed(&of_bob, None, "/credentials/userName");
+    let lacks = world.okta.traffic().inject(lacks);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "bob"));
+    let joined = world.okta_does(|okta| okta.add_member(&devs, &ann));
+    assert_eq!(world.deliver(&joined).await, 503);
+    assert_eq!(world.team("Devs"), "ann");
+    let error = world.record(&joined[0]).await.error.unwrap();
+    assert!(error.contains("came without a username"), "{error}");
+
+    world.okta.traffic().remove_fault(lacks);
+    assert_eq!(world.deliver(&joined).await, 204);
+    let record = world.record(&joined[0]).await;
+    assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
     assert_eq!(world.team("Devs"), "ann");
 }

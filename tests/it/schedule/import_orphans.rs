@@ -85,7 +85,7 @@ async fn a_former_account_that_a_dead_run_enabled_is_left_to_the_look() {
         .await
         .unwrap();
     stage.anypoint.world().disable(&other).unwrap();
-    crate::world::intend(&stage.table, &ann, "ann").await;
+    crate::world::intend(&stage.table, &ann, "ann", None).await;
     let summary = stage.run(Task::Import).await;
     is_left_to_the_look(&summary, &account);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Adopted);

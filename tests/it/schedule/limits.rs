@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use okta_anypoint::clock::Clock as _;
+use okta_anypoint::event::Change;
 use okta_anypoint::failure::Class;
-use okta_anypoint::provision::{TeamRemoval, brake_off_until, lift_brake};
+use okta_anypoint::ids::Subject;
+use okta_anypoint::ledger::{Filter, Status};
+use okta_anypoint::provision::{RemovalLimit, TeamRemoval, brake_off_until, lift_brake};
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::settings::DeactivationLimit;
 use okta_anypoint::simulator::fault::Fault;
@@ -101,6 +104,63 @@ async fn the_limit_stops_a_reconcile_after_all_groups_are_unassigned() {
     assert!(stage.try_run(Task::Reconcile, None).await.is_err());
     assert_eq!(stage.members("Devs").len(), 3);
     assert!(stage.writes().is_empty());
+}
+
+/// Five people lose their account or their team by one reconcile, which counted them. Nobody is counted a second time.
+#[rstest]
+#[case::app_users_ended("ended")]
+#[case::assignments_missing("unassigned")]
+#[case::group_not_selected("group")]
+#[tokio::test]
+async fn the_brake_lets_pass_what_a_reconcile_counted(#[case] how: &str) {
+    let mut stage = Stage::new().await;
+    stage.policy.removals = RemovalLimit::Count(2);
+    let names = ["ann", "ben", "cat", "dan", "eve"];
+    let people = names.map(|name| stage.assigned(name));
+    stage.assigned("fay");
+    // A group's member is assigned through the group.
+    let inside = people.iter().filter(|_| how == "group");
+    let inside: Vec<&str> = inside.map(String::as_str).collect();
+    let devs = stage.pushed_group("Devs", &inside);
+    stage.settle().await;
+    if how == "group" {
+        stage.okta.world().unassign_group(APP, &devs).unwrap();
+    }
+    for user in people.iter().filter(|_| how == "unassigned") {
+        stage.okta.world().unassign(APP, user).unwrap();
+    }
+    for user in people.iter().filter(|_| how == "ended") {
+        let shows = |path, id| Fault::changed(path, id, "/status", json!("DEPROVISIONED"));
+        let one = format!("/api/v1/apps/*/users/{user}");
+        let okta = stage.okta.traffic();
+        okta.inject(shows("/api/v1/apps/*/users", Some(user.as_str())));
+        okta.inject(shows(&one, None));
+    }
+    let summary = stage.run(Task::Reconcile).await;
+    assert_eq!(summary.count("deactivations"), 5);
+    let held = Filter::with_status(Status::Held);
+    assert_eq!(stage.table.ledger.records(&held).await.unwrap().len(), 0);
+    assert_eq!(stage.members("Devs"), [""; 0]);
+    let enabled = names.iter().filter(|name| stage.is_enabled(name)).count();
+    assert_eq!(enabled, if how == "group" { 5 } else { 0 });
+}
+
+/// The limit counts somebody who leaves a team, too. But a mark would lift the brake for the whole group.
+#[tokio::test]
+async fn a_team_that_somebody_leaves_gets_no_mark_for_the_brake() {
+    let mut stage = three_would_lose().await;
+    let recorder = stage.record();
+    stage.run(Task::Reconcile).await;
+    let changes = recorder.take();
+    let is_marked = |change: &&Change| change.planned.iter().any(|word| word == "counted_by_limit");
+    let marked: Vec<_> = changes.iter().filter(is_marked).collect();
+    let is_user = |change: &&Change| matches!(change.subject, Subject::User(_));
+    assert!(marked.iter().all(is_user), "{marked:?}");
+    assert_eq!(marked.len(), 2, "{changes:?}");
+    assert!(
+        !changes.iter().all(|change| is_user(&change)),
+        "{changes:?}"
+    );
 }
 
 /// A brake lifted under a fast clock would be off again when that time comes.

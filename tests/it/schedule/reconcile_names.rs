@@ -1,9 +1,10 @@
 //! Usernames in a reconcile: those that are refused, that moved between people, and that an intent names.
 
 use okta_anypoint::failure::Class;
-use okta_anypoint::ids::OktaUserId;
+use okta_anypoint::ids::{OktaUserId, Subject};
 use okta_anypoint::provision::{Adopt, UsernamePolicy};
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
+use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::store::Origin;
 
 use super::{APP, Stage};
@@ -106,7 +107,8 @@ async fn a_reconcile_settles_names_that_moved_between_people() {
         .iter()
         .find(|change| change.subject.to_string() == format!("user#{dan}"));
     // Okta does not show Cat. The change carries this finding for its second look.
-    assert_eq!(of_dan.unwrap().planned, [format!("owner_gone:{cat}")]);
+    let planned = [format!("owner_gone:{cat}"), "counted_by_limit".to_owned()];
+    assert_eq!(of_dan.unwrap().planned, planned);
     stage.recorder = None;
     // Two runs that need each other's account take more than one round.
     for _ in 0..3 {
@@ -180,4 +182,33 @@ async fn an_app_username_of_two_assigned_users_gives_neither_an_account() {
     assert_eq!(summary.problems.len(), 1);
     assert!(summary.problems[0].text.contains(ann.as_str()));
     assert!(stage.is_enabled("ann") && stage.is_enabled("ben"));
+}
+
+#[tokio::test]
+async fn an_owner_whose_username_is_missing_is_reported_as_that() {
+    let stage = Stage::new().await;
+    let (ann, bob) = (stage.assigned("ann"), stage.assigned("bob"));
+    stage.settle().await;
+    let mut okta = stage.okta.world();
+    okta.set_app_username(APP, &ann, "bob").unwrap();
+    drop(okta);
+    let lacks = Fault::removed("/api/v1/apps/*/users", Some(&bob), "/credentials/userName");
+    stage.okta.traffic().inject(lacks);
+    let summary = stage.try_run(Task::Reconcile, Some(Mode::Report)).await;
+    let problems = summary.unwrap().problems;
+    let subject = format!("user#{ann}");
+    let is_of_ann = |subject_of: &Option<Subject>| {
+        subject_of
+            .as_ref()
+            .is_some_and(|of| of.to_string() == subject)
+    };
+    let of_ann = problems
+        .iter()
+        .find(|problem| is_of_ann(&problem.subject))
+        .unwrap();
+    assert!(
+        of_ann.text.contains("came without a username"),
+        "{of_ann:?}"
+    );
+    assert_eq!(of_ann.class, Class::Retryable);
 }

@@ -27,6 +27,7 @@ fn intending(username: &str) -> Memory {
     Memory {
         intent: Some(Intent {
             username: username.to_owned(),
+            account: None,
             new: None,
         }),
         ..Memory::default()

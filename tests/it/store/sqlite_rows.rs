@@ -116,6 +116,7 @@ async fn a_file_of_the_previous_version_is_migrated_completely() {
     let memory = Memory {
         intent: Some(Intent {
             username: "ann \"a\"".to_owned(),
+            account: None,
             new: None,
         }),
         ..Memory::default()

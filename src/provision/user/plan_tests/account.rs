@@ -135,7 +135,7 @@ fn a_linked_account_is_never_replaced_by_itself() {
         view.named = listed.map(|id| NamedAccount {
             account: account(id, "ann", true),
             owner: None,
-            freed_from: None,
+            freed_from: Ok(None),
             teams: Vec::new(),
             listed: Vec::new(),
         });

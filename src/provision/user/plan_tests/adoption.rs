@@ -82,7 +82,7 @@ fn another_user_gets_an_account_only_when_its_owner_is_believed_gone() {
             tenure: Tenure::Current,
             origin: None,
         }),
-        freed_from: Some(freed.clone()),
+        freed_from: Ok(Some(freed.clone())),
         teams: Vec::new(),
         listed: Vec::new(),
     });

@@ -9,8 +9,8 @@ use crate::event::Change;
 use crate::failure::Cause;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::provision::{
-    Adopt, Adoption, Announced, FormerOwner, ImportedNames, NamedAccount, NewPerson, Release,
-    ResetEmail, Step,
+    Adopt, Adoption, Announced, FormerOwner, Freed, ImportedNames, NamedAccount, NewPerson,
+    Release, ResetEmail, Step,
 };
 use crate::store::{AccountOwner, AgreedProfile, Origin, ResetMail, Tenure, UserLink};
 
@@ -86,7 +86,7 @@ fn named(account: Account) -> Option<NamedAccount> {
     Some(NamedAccount {
         account,
         owner: None,
-        freed_from: None,
+        freed_from: Ok(None),
         teams: Vec::new(),
         listed: Vec::new(),
     })
@@ -194,7 +194,7 @@ fn freed_by(by: Release) -> UserView {
             tenure: Tenure::Current,
             origin: None,
         }),
-        freed_from: Some(Freed { owner, by }),
+        freed_from: Ok(Some(Freed { owner, by })),
         teams: Vec::new(),
         listed: Vec::new(),
     });
