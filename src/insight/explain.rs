@@ -105,12 +105,12 @@ pub fn doubt_in_words(doubt: &Doubt) -> String {
     let (finding, at) = (doubt.finding.in_words(), rfc3339(doubt.first_seen_ms));
     match doubt.seen {
         Seen::ByRun => format!(
-            "{finding}, seen once at {at}; will be believed after {}",
+            "{finding}, seen once at {at}; counts after {}",
             rfc3339(doubt.believed_after_ms)
         ),
         // A preview records nothing, so the time would move with every preview.
         Seen::Here => format!(
-            "{finding}, seen once at {at} and by no run yet; will be believed after two runs that are CONFIRM_SECONDS \
+            "{finding}, seen once at {at} and by no run yet; counts after two runs that are CONFIRM_SECONDS \
              apart, or when an event announces it"
         ),
     }

@@ -1,14 +1,14 @@
-//! Brings one subject at a time in sync: settle, look, plan, apply.
+//! Brings one subject at a time in sync: look, plan, apply.
 //!
 //! - [`Policy`] is what the settings choose, `wanted` what Okta wants. Both are pure.
 //! - [`Evidence`] weighs what a look did not show. No single answer takes access away.
 //! - `user` and `group` each have a *look* (reads only), a *plan* (a pure function of what was seen and of
 //!   the evidence) and an *apply* (writes, each safe to do twice). `team` finds or makes the team of a group.
 //! - A plan is a value. The worker applies it. `plan`, `explain` and the demo print its [`Step`]s.
-//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It first settles orphaned
-//!   accounts (`user/orphans.rs`).
+//! - A run that writes must show the [`Lease`](crate::ledger::Lease) on the subject. It also ends or adopts
+//!   orphaned accounts (`user/orphans.rs`).
 //!
-//! A run disables, renames or empties only objects that a link says are ours. It never deletes an account. An error while
+//! A run changes only what a link, an intent or an earlier link says is ours. It never deletes an account. An error while
 //! reading ends the look, so "could not read" never counts as "nobody there".
 //!
 //! Both sides may still differ when a run ends. The next event, catch-up or reconcile looks again.

@@ -91,7 +91,8 @@ impl<'a> Run<'a> {
     pub(super) async fn give_back(&self, lease: Lease, done: &[Applied]) -> Result<(), Failure> {
         let ports = self.ports();
         let now_ms = ports.clock.now_ms();
-        let found = "a user's run that needed the subject found an earlier run of it cut off";
+        let found =
+            "the previous run was cut off; a user's run that needed this subject noticed it";
         let interrupted = AuditEntry::for_interrupted(&lease, found, now_ms);
         interrupted.iter().for_each(AuditEntry::log);
         let why = format!("a run of {} needed it", self.lease.subject());

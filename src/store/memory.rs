@@ -47,7 +47,7 @@ pub struct Intent {
     pub new: Option<NewAccountMark>,
 }
 
-/// What tells an account that was asked for from another one of the same username.
+/// What distinguishes the requested account from another with the same username.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewAccountMark {
     /// SHA-256 of its e-mail address in small letters, in hexadecimal.

@@ -119,7 +119,7 @@ impl Run<'_> {
         }
         self.verify(group, &view, &plan, began_ms).await?;
         if later > 0 {
-            // A next look asks first whom this one asked first. It goes on only if some of them left.
+            // The next look begins with the same people, so it helps only if some of them left.
             let goes_on = !plan.leavers.is_empty();
             if goes_on && self.look.deadline.remaining() > began.elapsed() * 2 {
                 return Ok(End::More);

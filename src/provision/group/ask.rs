@@ -72,7 +72,7 @@ impl Look<'_> {
         let Some(groups) = okta.list_groups_of_user(user, deadline).await? else {
             return Ok(match okta.user(user, deadline).await? {
                 Some(_) => Answer::Contradicts(format!(
-                    "user {user} is there, and the user's groups are not"
+                    "user {user} is there, but the user's groups are not"
                 )),
                 None => Answer::Agrees,
             });

@@ -127,13 +127,13 @@ impl Look<'_> {
             if ports.okta.is_app_group(&ports.app, group, deadline).await? {
                 return Err(contradiction(
                     Side::Okta,
-                    "there is no such group, and it is assigned to the app",
+                    "there is no such group, but it is assigned to the app",
                 ));
             }
         } else if (ports.okta.list_group_members(group, deadline).await?).is_some() {
             return Err(contradiction(
                 Side::Okta,
-                "there is no such group, and it has members",
+                "there is no such group, but it has members",
             ));
         }
         Ok(())
@@ -207,7 +207,7 @@ impl Look<'_> {
         let Some(users) = listed.map(Listed::telling) else {
             return Err(contradiction(
                 Side::Okta,
-                "the group is there, and its members are not",
+                "the group is there, but its members are not",
             ));
         };
         let mut assignments = self.assignments(&users.items).await?;
@@ -331,7 +331,7 @@ impl Look<'_> {
         if found.is_some() || listed.items.iter().any(|found| found.id == *team) {
             return Err(contradiction(
                 Side::Anypoint,
-                "the team is there, and its members are not",
+                "the team is there, but its members are not",
             ));
         }
         Ok(())

@@ -40,8 +40,7 @@ pub(crate) struct WantedMembers {
 }
 
 impl WantedMembers {
-    /// Whether a link to an account that is not wanted here was moved during the look: its user is a member of the
-    /// group, so the user's own look decides.
+    /// Whether the user's link moved during the look. A listed member's own look decides.
     pub(super) fn has_moved(&self, user: &OktaUserId) -> bool {
         self.listed.contains(user) && !self.ended.contains(user)
     }

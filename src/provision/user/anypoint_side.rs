@@ -82,7 +82,7 @@ impl Look<'_> {
         let Some(listed) = teams.map(Listed::telling) else {
             return Err(contradiction(
                 Side::Anypoint,
-                "the account is there, and its teams are not",
+                "the account is there, but its teams are not",
             ));
         };
         let teams = listed.with_unread(TeamOfAccount::unread);

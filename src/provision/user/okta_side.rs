@@ -69,9 +69,9 @@ impl OktaSide {
             return Ok(());
         }
         let what = if self.app_user.as_ref().is_some_and(AppUser::is_assigned) {
-            "there is no such user, and the user is assigned to the app"
+            "there is no such user, but the user is assigned to the app"
         } else if self.groups.is_some() {
-            "there is no such user, and the user is in groups"
+            "there is no such user, but the user is in groups"
         } else {
             return Ok(());
         };
@@ -136,7 +136,7 @@ impl Look<'_> {
         if let (Some(_), Some(None)) = (&user, &groups) {
             return Err(contradiction(
                 Side::Okta,
-                "the user is there, and the user's groups are not",
+                "the user is there, but the user's groups are not",
             ));
         }
         Ok(OktaSide {

@@ -145,7 +145,7 @@ impl Look<'_> {
 }
 
 impl Run<'_> {
-    /// Takes over the intent of a version before 0.2.
+    /// Takes over the intent of an earlier build.
     pub(super) async fn take_over_old_intent(
         &mut self,
         user: &OktaUserId,

@@ -84,7 +84,7 @@ async fn linking_an_unassigned_user_warns_that_access_will_end() {
     let explained = desk.on_file(&["explain", &lin]).await.expect(0);
     let words = "seen once at";
     assert!(explained.out.contains(words), "{}", explained.out);
-    told.says(words).says("will be believed");
+    told.says(words).says("counts after");
     let told = desk.on_file(&[&link[..], &["--json"]].concat()).await;
     let told = told.expect(0).json();
     assert_eq!(told["actions"], json!([]));
