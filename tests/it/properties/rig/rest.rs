@@ -44,8 +44,8 @@ impl Rig {
             self.deliver(open, false, true, None, &mut dice);
             self.land().await;
             self.watch().await;
-            // Leases of runs that were cut off end.
-            self.advance(Duration::from_secs(10));
+            // Leases of runs that were cut off end. All rounds together are longer than a creation without an answer is open.
+            self.advance(Duration::from_secs(60));
         }
         let mut stuck = Vec::new();
         for event in &self.open {
