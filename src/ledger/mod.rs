@@ -140,8 +140,6 @@ impl Work {
 pub enum Reason {
     /// It was delivered, for the first time or again.
     Delivery,
-    /// A run without a queue found it, and serves it itself.
-    FollowUp,
     /// A run comes back to it after the follow-ups. That is no new attempt.
     Return,
     /// An operator replays it, whatever its result (but not while a lease runs).

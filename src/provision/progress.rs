@@ -126,7 +126,7 @@ impl Progress {
     }
 
     /// Whether the changes wait for another look.
-    pub(super) fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         matches!(self.end, Some(EndState::Waiting { .. }))
     }
 

@@ -102,7 +102,7 @@ impl Provisioner {
             undone: None,
         };
         Box::pin(async move {
-            let ended = match turn.known {
+            match turn.known {
                 Known::User(user, recalled) => {
                     run.keep_memory();
                     run.provision_user(&user, recalled).await
@@ -115,15 +115,6 @@ impl Provisioner {
                     tracing::info!(subject = %run.lease.subject(), "subject is excluded");
                     Ok(())
                 }
-            };
-            match ended {
-                // The changes would be acknowledged, and nobody would take the second look.
-                Err(refused) if !refused.is_retryable() && run.progress.waits() => {
-                    let subject = run.lease.subject();
-                    tracing::warn!(%subject, "a second look follows and reports: {refused}");
-                    Ok(())
-                }
-                ended => ended,
             }
         })
     }

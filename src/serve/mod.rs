@@ -343,7 +343,7 @@ fn listen_for_status(status: StatusAddress) -> Result<Option<TcpListener>, Failu
         StatusAddress::IfFree(address) => match bind(address) {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
                 tracing::warn!(
-                    "there is no status page, because another program has {address}. Choose another address with {option}"
+                    "there is no status page, because {address} is in use. Choose another address with {option}"
                 );
                 Ok(None)
             }

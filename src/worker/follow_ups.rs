@@ -1,4 +1,6 @@
-//! Serves the subjects to look at next in the same run, when there is no queue for them.
+//! Serves follow-ups in the same run, when there is no queue for them.
+
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
@@ -33,8 +35,11 @@ impl Worker {
         let recorded = self.record(&looked, lease, records, &for_now, Verdict::Settled);
         let recorded = recorded.await;
         let until = looked.deadline.earlier_by(self.pace.recording);
-        let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::FollowUp, until));
-        let verdicts = run.await;
+        let run: BoxFuture<'_, _> = Box::pin(self.run(&next, Reason::Delivery, until));
+        let verdicts = {
+            let _serving = self.serving.begin(looked.subject);
+            run.await
+        };
         let open = verdicts.iter().filter(|verdict| verdict.is_retry()).count();
         let state = match open {
             _ if is_repeated => for_now,
@@ -124,19 +129,44 @@ pub(super) fn found(next: &[FollowUp], now_ms: i64) -> Vec<Change> {
     next.iter().map(change).collect()
 }
 
-/// Keeps in memory what the next run would not find again, until it is sent or done. Adds to `next` what earlier runs owe.
-/// A run that is a follow-up itself leaves that to the next run of its own: two subjects that owe each other would have no
-/// end.
-pub(super) fn owe(memory: &mut Memory, next: &mut Vec<FollowUp>, reason: Reason) {
-    memory.owe(next.iter().filter_map(FollowUp::owed));
-    if reason == Reason::FollowUp {
-        return;
+/// The subjects whose runs gave the lease back and serve follow-ups.
+#[derive(Default)]
+pub(super) struct Serving(Mutex<Vec<Subject>>);
+
+impl Serving {
+    /// Adds a subject until the answer is dropped.
+    fn begin(&self, subject: &Subject) -> Served<'_> {
+        self.with(|subjects| subjects.push(subject.clone()));
+        Served(self, subject.clone())
     }
-    for subject in &memory.owed {
-        let owed = FollowUp::Once(subject.clone());
-        if !next.contains(&owed) {
-            next.push(owed);
+
+    /// Keeps in memory what the next run would not find again, until it is sent or done. Adds to `next` what earlier runs
+    /// owe. A subject that serves follow-ups is not served again for what is owed: two subjects that owe each other would
+    /// have no end. It stays owed until the next run.
+    pub(super) fn owe(&self, memory: &mut Memory, next: &mut Vec<FollowUp>) {
+        memory.owe(next.iter().filter_map(FollowUp::owed));
+        for subject in &memory.owed {
+            let owed = FollowUp::Once(subject.clone());
+            if !next.contains(&owed) && !self.with(|subjects| subjects.contains(subject)) {
+                next.push(owed);
+            }
         }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Vec<Subject>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Served<'s>(&'s Serving, Subject);
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        self.0.with(|subjects| {
+            if let Some(at) = subjects.iter().position(|subject| *subject == self.1) {
+                subjects.swap_remove(at);
+            }
+        });
     }
 }
 

@@ -54,6 +54,7 @@ pub use inline::InlineQueue;
 pub(crate) use late::Late;
 pub use pace::{Pace, Pauses};
 
+use follow_ups::Serving;
 use serve::{Claimed, panicked};
 use surroundings::Surroundings;
 
@@ -127,6 +128,7 @@ pub struct Worker {
     pace: Pace,
     shadow: Shadow,
     surroundings: Surroundings,
+    serving: Serving,
 }
 
 impl Worker {
@@ -141,6 +143,7 @@ impl Worker {
         Self {
             shadow: Shadow::default(),
             surroundings: Surroundings::default(),
+            serving: Serving::default(),
             provisioner: Provisioner::new(ports.clone()),
             ports,
             follow_ups,

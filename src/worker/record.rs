@@ -123,7 +123,7 @@ pub(super) fn audit(
     now_ms: i64,
 ) -> Vec<AuditEntry> {
     let of_operator = match reason {
-        Reason::Delivery | Reason::FollowUp | Reason::Return => None,
+        Reason::Delivery | Reason::Return => None,
         Reason::Replay => Some(BY_OPERATOR),
         Reason::Approval => Some(APPROVED),
     };

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::follow_ups::{found, owe};
+use super::follow_ups::found;
 use super::record::{Records, audit};
 use super::{Verdict, Worker};
 use crate::deadline::Deadline;
@@ -85,7 +85,15 @@ impl Worker {
         let audit = audit(&lease, &changes, reason, &progress, now_ms);
         audit.iter().for_each(AuditEntry::log);
         let mut next = progress.next(&result);
-        owe(&mut memory, &mut next, reason);
+        if let Err(refused) = &result
+            && !refused.is_retryable()
+            && progress.waits()
+        {
+            // The changes would be acknowledged, and nobody would take the second look.
+            tracing::warn!(%subject, "a second look follows and reports: {refused}");
+            result = Ok(());
+        }
+        self.serving.owe(&mut memory, &mut next);
         let mut next = found(&next, now_ms);
         if let Some(queue) = &self.follow_ups
             && !next.is_empty()
@@ -148,7 +156,7 @@ impl Worker {
             known,
             distrusted: found.filter_map(|change| change.group.clone()).collect(),
             announced: match reason {
-                Reason::Delivery | Reason::FollowUp | Reason::Return => {
+                Reason::Delivery | Reason::Return => {
                     let (last_leased_ms, now_ms) =
                         (lease.last_leased_ms(), self.ports.clock.now_ms());
                     Announced::by(changes.iter().copied(), last_leased_ms, now_ms)

@@ -203,8 +203,9 @@ async fn replace(
             operator.option
         );
     }
+    memory.intent = Some(Intent::to_enable(id, &old.username));
     if ports.anypoint.account(id, deadline).await?.is_none() {
-        return Ok((Old::Gone(id.clone()), Memo::Keep));
+        return Ok((Old::Gone(id.clone()), memory.to_memo()));
     }
     let app_user = ports.okta.app_user(&ports.app, user, deadline).await?;
     let app_user = app_user.filter(AppUser::is_assigned);
@@ -224,7 +225,6 @@ async fn replace(
             operator.option
         );
     }
-    memory.intent = Some(Intent::to_enable(id, &old.username));
     Ok((Old::Kept(id.clone()), memory.to_memo()))
 }
 

@@ -294,7 +294,15 @@ pub async fn work(
             && is_unknown(operator, &change.subject).await;
         problems += usize::from(!is_done || is_unknown);
         // The record is then that of an earlier run.
-        let is_untried = matches!(verdict, Verdict::Wait { .. } | Verdict::Paused { .. });
+        let waits = record.as_ref().and_then(|record| match status {
+            Some(Status::Waiting) => record.waits_for.clone(),
+            _ => None,
+        });
+        let is_untried = match verdict {
+            Verdict::Wait { .. } => waits.is_none(),
+            Verdict::Paused { .. } => true,
+            _ => false,
+        };
         let (mark, said) = match (&record, is_done) {
             _ if is_unknown => (
                 console.paint(Tone::Bad, "not found"),
@@ -312,17 +320,20 @@ pub async fn work(
             }
             _ => (
                 console.paint(Tone::Bad, "not now"),
-                Some(not_now(verdict, &operator.option)),
+                Some(match waits.filter(|_| !is_untried) {
+                    Some(seen) => format!("a second look is needed: {seen}; try again"),
+                    None => not_now(verdict, &operator.option),
+                }),
             ),
         };
         console.say(format!("{mark}  {}  {}", change.subject, change.uuid))?;
         if let Some(said) = &said {
             console.say(format!("  {said}"))?;
         }
-        if let Some(failed) = record.as_ref().filter(|_| !is_done && !is_untried)
-            && failed.status == Status::Failed
-            && failed.planned.is_some()
-        {
+        let failed = record.as_ref().filter(|_| !is_done && !is_untried);
+        let failed = failed.filter(|failed| failed.status == Status::Failed);
+        let planned = failed.and_then(|failed| failed.planned.as_ref());
+        if let (Some(failed), Some(_)) = (failed, planned) {
             console.say(format!("  {}", would_do(failed)))?;
         }
         results.push(json!({
@@ -330,6 +341,7 @@ pub async fn work(
             "subject": change.subject,
             "status": if is_unknown { json!("not_found") } else { json!(status) },
             "error": said,
+            "planned": planned,
         }));
     }
     console.emit(&json!({"results": results}))?;

@@ -31,6 +31,8 @@ const AT_ONCE: usize = 4;
 /// A run stops if Okta refuses the writes for this many accounts in a row: the right to write may be missing, even if
 /// the run can read the app.
 const MAX_REFUSED: usize = 2 * AT_ONCE;
+/// A run stops if calls for this many accounts in a row are refused or fail, even if the side answers others.
+const MAX_HALTED: usize = 5 * AT_ONCE;
 /// A run does not begin an account with less time left.
 const MIN_TIME: Duration = Duration::from_secs(3);
 
@@ -49,19 +51,7 @@ pub(super) enum Halt {
     Stop(Failure),
 }
 
-impl Halt {
-    /// Of a write. It may have been done if the service failed.
-    pub(super) fn of_write(error: CallError) -> Self {
-        if error.is_server_fault() {
-            Self::Stop(error.into())
-        } else {
-            error.into()
-        }
-    }
-}
-
 impl From<CallError> for Halt {
-    /// Of a read.
     fn from(error: CallError) -> Self {
         if error.is_refusal() || error.is_server_fault() {
             Self::Refused(error.into())
@@ -90,7 +80,7 @@ impl Scheduler {
         // Refused writes to Okta do not keep the others from their links.
         jobs.sort_by_key(Job::writes_to_okta);
         let total = jobs.len();
-        let mut refused_in_a_row = 0;
+        let (mut refused_in_a_row, mut halted_in_a_row) = (0, 0);
         if jobs.iter().any(Job::creates) {
             // One absence is not enough to create a user.
             tokio::time::sleep(REREAD_AFTER).await;
@@ -128,7 +118,7 @@ impl Scheduler {
                     begun.settle(&job.account.id);
                 }
                 match end {
-                    Ok(()) => {}
+                    Ok(()) => halted_in_a_row = 0,
                     Err(Halt::Orphan) => {
                         summary.add("left_to_look", 1);
                         let user = done.user.map(Subject::User);
@@ -146,12 +136,13 @@ impl Scheduler {
                     Err(Halt::Refused(failure)) => {
                         report(summary, job, &failure);
                         refused.push(failure);
+                        halted_in_a_row += 1;
                     }
                     Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
                 }
             }
             self.queue_looks(&looks, deadline, summary).await;
-            let is_too_many = refused_in_a_row >= MAX_REFUSED;
+            let is_too_many = refused_in_a_row >= MAX_REFUSED || halted_in_a_row >= MAX_HALTED;
             self.check_sides(&refused, deadline).await?;
             if let Some(failure) = stop.or(refused.pop().filter(|_| is_too_many)) {
                 return Err(failure);
@@ -317,8 +308,7 @@ impl Scheduler {
         let (okta, app) = (&self.people, &self.ports.app);
         lease.check()?;
         let made = okta.assign(app, user, username, deadline).await;
-        let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error));
-        let made = made.map_err(Halt::of_write)?;
+        let made = made.inspect_err(|error| done.doubt(action::ASSIGN_APP, app, error))?;
         done.count_written("assigned");
         let entry = done.change(action::ASSIGN_APP, app);
         from_to(entry, "not assigned", "assigned");
@@ -342,8 +332,7 @@ impl Scheduler {
         lease.check()?;
         let (first, last) = (names.first.as_deref(), names.last.as_deref());
         let brought = self.people.update_names(user, first, last, deadline).await;
-        let brought = brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error));
-        brought.map_err(Halt::of_write)?;
+        brought.inspect_err(|error| done.doubt(action::UPDATE_NAMES, user, error))?;
         done.count_written("names_updated");
         let fields = names.fields().into_iter().map(str::to_owned);
         let entry = done.change(action::UPDATE_NAMES, user);

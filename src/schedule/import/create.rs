@@ -52,12 +52,16 @@ impl Scheduler {
                         done.unanswered(action::CREATE_USER, &user.id);
                         user
                     }
-                    _ => return Err(error.into()),
+                    _ => {
+                        done.is_on_record = true;
+                        return Err(error.into());
+                    }
                 }
             }
             Err(error) => {
                 done.note_refusal(&error);
-                return Err(Halt::of_write(error));
+                done.is_on_record = error.is_refusal() || error.is_about_this_call();
+                return Err(error.into());
             }
         };
         Ok(user.id)

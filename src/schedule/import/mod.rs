@@ -116,8 +116,9 @@ impl Scheduler {
             .filter(|account| pair::may_be_active(account))
             .collect();
         active.sort_by_key(|account| &account.id);
+        let enabled = active.iter().filter(|account| account.is_surely_enabled());
         summary.set("accounts", people.accounts.len());
-        summary.set("active_native_accounts", active.len());
+        summary.set("active_native_accounts", enabled.count());
         summary.set("user_links", people.links.len());
         summary.set("app_users", people.app_users.len());
 

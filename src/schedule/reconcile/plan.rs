@@ -46,6 +46,8 @@ pub(super) struct PlannedSubject {
     pub(super) not_shown: Vec<String>,
     /// Whether the brake lets its removals pass, because `MAX_DEACTIVATIONS` counted them.
     pub(super) brake: Brake,
+    /// The user whose account this user adopts.
+    pub(super) adopts_from: Option<OktaUserId>,
 }
 
 /// The most findings that travel with one change. A message has to stay small.
@@ -59,6 +61,7 @@ impl PlannedSubject {
             steps,
             not_shown: not_shown.map(ToString::to_string).collect(),
             brake: Brake::Counts,
+            adopts_from: None,
         }
     }
 
@@ -131,6 +134,7 @@ impl World<'_> {
                 Err(failure) => self.user_problem(user, &failure, intended, &mut plan),
             }
         }
+        plan.pass_adoptions();
         self.plan_groups(&evidence, &mut plan);
         plan
     }
@@ -175,19 +179,27 @@ impl World<'_> {
         if is_retired || leaves {
             plan.losing.insert(Losing::Linked(user.clone()));
         }
-        if is_retired || leaves || self.adopts_counted(planned) {
+        if is_retired || leaves {
             changed.brake = Brake::Passes;
         }
-        plan.users.push(changed);
-    }
-
-    /// Whether the user adopts the account of another user, who was counted with their own plan.
-    fn adopts_counted(&self, planned: &UserPlan) -> bool {
-        let freed = match &planned.account {
+        changed.adopts_from = match &planned.account {
             AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
             _ => None,
-        };
-        freed.is_some_and(|freed| !self.held.contains(&Subject::User(freed.owner.clone())))
+        }
+        .map(|freed| freed.owner.clone());
+        plan.users.push(changed);
+    }
+}
+
+impl Plan {
+    /// Lets the brake pass a user who adopts the account of another one, if the other was counted with their own plan.
+    fn pass_adoptions(&mut self) {
+        for planned in &mut self.users {
+            let owner = planned.adopts_from.clone().map(Losing::Linked);
+            if owner.is_some_and(|owner| self.losing.contains(&owner)) {
+                planned.brake = Brake::Passes;
+            }
+        }
     }
 }
 

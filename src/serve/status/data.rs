@@ -287,7 +287,7 @@ fn select(
     } else {
         "SELECT id, CASE WHEN status = 'done' AND dry_run = 1 THEN 'dry run' ELSE status END AS state, event_type, \
          events.subject, published, attempts, updated_at_ms, error_class, error, m.visible_at_ms, m.dead, \
-         CASE WHEN status IN ('done', 'held') THEN planned END FROM events \
+         CASE WHEN status IN ('done', 'held', 'failed') THEN planned END FROM events \
          LEFT JOIN messages AS m ON status <> 'done' AND m.dead IN (0, 1) AND m.subject = events.subject \
          AND m.uuid = events.id \
          WHERE (:state = '' OR state = :state) AND (:subject = '' \

@@ -30,7 +30,7 @@ async fn a_look_by_an_operator_counts_as_announced() {
                 assert_eq!(verdicts, [Verdict::Settled]);
                 queued.has_nothing();
             }
-            Reason::Delivery | Reason::FollowUp | Reason::Return => {
+            Reason::Delivery | Reason::Return => {
                 assert!(matches!(verdicts[0], Verdict::Wait { .. }));
             }
         }

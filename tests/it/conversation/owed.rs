@@ -100,7 +100,26 @@ async fn what_another_run_owes_meanwhile_stays_owed() {
     done(world);
 }
 
-/// A run that is a follow-up itself leaves what its subject owes to the subject's own next run.
+#[tokio::test]
+async fn what_a_follow_up_owes_in_turn_is_done_too() {
+    let world = World::new().await;
+    let ann = world.assigned_user("ann").await;
+    let (devs, ops) = (
+        world.pushed_group("Devs").await,
+        world.pushed_group("Ops").await,
+    );
+    let user = Subject::User(OktaUserId::parse(&ann).unwrap());
+    owes(&world, &user.to_string(), group_of(&devs)).await;
+    owes(&world, &group_of(&devs).to_string(), group_of(&ops)).await;
+    world.forget_traffic();
+    assert_eq!(world.deliver(&[world.hint(&ann)]).await, 204);
+    let members = format!("/groups/{ops}/users");
+    assert!(world.calls().iter().any(|call| call.contains(&members)));
+    assert_eq!(memory(&world, &group_of(&devs).to_string()).await.owed, []);
+    assert_eq!(owed(&world, &ann).await, []);
+}
+
+/// A subject that serves follow-ups is not served again for what is owed. That is left to its own next run.
 #[tokio::test]
 async fn two_subjects_that_owe_each_other_are_looked_at_once() {
     let world = World::new().await;

@@ -243,7 +243,7 @@ impl Model {
             attempts: attempts + 1,
             unfinished: deaths + 1,
             applied: match reason {
-                Reason::Delivery | Reason::FollowUp | Reason::Return => applied,
+                Reason::Delivery | Reason::Return => applied,
                 Reason::Replay | Reason::Approval => Vec::new(),
             },
         };

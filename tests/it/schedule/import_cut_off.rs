@@ -25,7 +25,7 @@ async fn a_cut_off_import_is_finished_by_the_next(#[case] path: &str, #[case] af
         fault = fault.after_effect();
     }
     stage.okta.traffic().inject(fault);
-    assert!(stage.try_run(Task::Import, None).await.is_err());
+    assert_eq!(stage.run(Task::Import).await.count("refused"), 1);
     import_and_rest(&stage).await;
     let (count, id) = {
         let world = stage.okta.world();
@@ -109,6 +109,22 @@ async fn people_whom_the_role_may_not_see_stop_nobody_else() {
     let summary = stage.run(Task::Import).await;
     assert_eq!((summary.count("refused"), summary.count("linked")), (8, 1));
     assert!(stage.link(last).await.is_some());
+}
+
+/// The app and its users are readable, and no person is.
+#[tokio::test]
+async fn a_right_to_read_that_is_missing_for_everybody_stops_the_run() {
+    let stage = stage_of(ImportMode::Link).await;
+    for n in 0..24 {
+        let name = format!("user{n}");
+        stage.native(&name);
+        let user = stage.assigned(&name);
+        let path = format!("/api/v1/users/{user}");
+        let refused = Fault::status(&path, 403, r#"{"errorCode":"E0000006"}"#);
+        stage.okta.traffic().inject(refused);
+    }
+    let failure = stage.try_run(Task::Import, None).await.unwrap_err();
+    assert_eq!(failure.cause, Cause::RefusedRights);
 }
 
 /// Okta accepts a change of names and new users, and no assignment.

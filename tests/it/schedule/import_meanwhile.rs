@@ -5,6 +5,7 @@ use http::Method;
 use okta_anypoint::ids::{AccountId, OktaUserId};
 use okta_anypoint::schedule::{Summary, Task};
 use okta_anypoint::settings::ImportMode;
+use okta_anypoint::simulator::anypoint::AnypointUser;
 use okta_anypoint::simulator::okta::NewUser;
 use okta_anypoint::simulator::traffic::{Absence, Fault, FaultKind};
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
@@ -179,19 +180,21 @@ async fn an_absence_that_a_second_search_contradicts_creates_nobody() {
     assert!(stage.link(&ann).await.is_some());
 }
 
-/// The list of accounts is older than a change of the account, which the next import of names would bring to Okta.
-#[tokio::test]
-async fn a_user_is_created_with_the_names_that_the_account_has_now() {
-    let stage = super::import::stage(ImportMode::Create).await;
+/// A native account of ann's. The list of accounts is older than a change of it.
+fn native_changed_since_the_list(stage: &Stage, change: impl FnOnce(&mut AnypointUser)) {
     let account = stage.native("ann");
     let list = "/accounts/api/organizations/*/users";
     let old = Fault::new(list, FaultKind::Frozen).on(Method::GET);
     stage.anypoint.traffic().inject(old);
-    {
-        let mut world = stage.anypoint.world();
-        let renamed = world.edit_user(&account, |user| user.last_name = "Lee".to_owned());
-        renamed.unwrap();
-    }
+    let mut world = stage.anypoint.world();
+    world.edit_user(&account, change).unwrap();
+}
+
+/// The list of accounts is older than a change of the account, which the next import of names would bring to Okta.
+#[tokio::test]
+async fn a_user_is_created_with_the_names_that_the_account_has_now() {
+    let stage = super::import::stage(ImportMode::Create).await;
+    native_changed_since_the_list(&stage, |user| user.last_name = "Lee".to_owned());
     let summary = stage.run(Task::Import).await;
     assert_eq!(summary.count("linked"), 1);
     {
@@ -207,15 +210,7 @@ async fn a_user_is_created_with_the_names_that_the_account_has_now() {
 #[tokio::test]
 async fn an_account_with_another_address_by_now_waits_for_the_next_run() {
     let stage = super::import::stage(ImportMode::Create).await;
-    let account = stage.native("ann");
-    let list = "/accounts/api/organizations/*/users";
-    let old = Fault::new(list, FaultKind::Frozen).on(Method::GET);
-    stage.anypoint.traffic().inject(old);
-    {
-        let mut world = stage.anypoint.world();
-        let moved = world.edit_user(&account, |user| user.email = "lee@acme.example".to_owned());
-        moved.unwrap();
-    }
+    native_changed_since_the_list(&stage, |user| user.email = "lee@acme.example".to_owned());
     let summary = stage.run(Task::Import).await;
     assert_eq!((summary.count("created"), summary.count("refused")), (0, 1));
     assert!(summary.problems[0].text.contains("e-mail address"));
