@@ -28,7 +28,8 @@ use crate::{names, table};
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("which").required(true).args(["uuids", "failed"])))]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\", \"planned\": of a dry run that failed}]}. The status \
+is that of the record, or \
 \"excluded\".
 
 Examples:
@@ -51,7 +52,8 @@ pub struct ReplayArgs {
 /// Bring users or groups in sync now, as if an event had named them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\"}]}. The status is that of the record, or \
+With --json: {\"results\": [{\"uuid\", \"subject\", \"status\", \"error\", \"planned\": of a dry run that failed}]}. The status \
+is that of the record, or \
 \"excluded\" or \"not_found\".
 
 Examples:
@@ -336,13 +338,16 @@ pub async fn work(
         if let (Some(failed), Some(_)) = (failed, planned) {
             console.say(format!("  {}", would_do(failed)))?;
         }
-        results.push(json!({
+        let mut result = json!({
             "uuid": change.uuid,
             "subject": change.subject,
             "status": if is_unknown { json!("not_found") } else { json!(status) },
             "error": said,
-            "planned": planned,
-        }));
+        });
+        if let Some(planned) = planned {
+            result["planned"] = json!(planned);
+        }
+        results.push(result);
     }
     console.emit(&json!({"results": results}))?;
     Ok(Exit::with_problems(problems))

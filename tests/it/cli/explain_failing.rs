@@ -168,9 +168,17 @@ async fn dry_runs_with_one_cause_are_listed_together() {
     let push = ["push", &users[1], &users[2], "--data", file];
     let pushed = desk.run_with(&[("CHANGES", "report")], &push).await;
     pushed.expect(1).says("would do: join_team");
+    let push = ["push", &users[2], "--json", "--data", file];
+    let pushed = desk.run_with(&[("CHANGES", "report")], &push).await;
+    let step = pushed.expect(1).json()["results"][0]["planned"][0].clone();
+    assert!(
+        step.as_str()
+            .is_some_and(|step| step.starts_with("join_team")),
+        "{step}"
+    );
     let listed = desk.on_file(&["events", "--failed", "--json"]).await;
     let listed = listed.expect(0).json();
     let groups = listed["groups"].as_array().unwrap();
     assert_eq!(groups.len(), 1, "{groups:?}");
-    assert_eq!(groups[0]["count"], 2);
+    assert_eq!(groups[0]["count"], 3);
 }
