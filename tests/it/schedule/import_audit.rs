@@ -172,6 +172,24 @@ async fn the_next_import_reports_no_user_who_was_not_created() {
     );
 }
 
+/// Okta refuses to create the user, and an administrator does it by hand.
+#[tokio::test]
+async fn a_refused_creation_is_not_taken_for_one_that_was_cut_off() {
+    for code in [400, 403] {
+        let stage = stage_of(ImportMode::Create).await;
+        stage.native("ann");
+        let body = r#"{"errorCode":"E0000001"}"#;
+        let fault = Fault::status("/api/v1/users", code, body).on(Method::POST);
+        stage.okta.traffic().inject(fault);
+        assert_eq!(stage.run(Task::Import).await.count("refused"), 1);
+        stage.okta.traffic().remove_all_faults();
+        let ann = stage.user("ann");
+        stage.run(Task::Import).await;
+        let entries = history(&stage, &ann).await;
+        assert_eq!(actions(&entries), ["assign_app", "link"], "{code}");
+    }
+}
+
 #[tokio::test]
 async fn the_next_import_records_a_create_that_was_kept_off_the_record() {
     let stage = stage_of(ImportMode::Create).await;
