@@ -88,11 +88,13 @@ fn refuse(record: &Record, now: Now, reason: Reason) -> Option<ClaimOutcome> {
             (until_ms <= later(now.ms, MAX_LEASE)).then_some(ClaimOutcome::Busy { until_ms })
         }
         (_, Reason::Replay | Reason::Approval) => None,
-        (Status::Done | Status::Held | Status::Resolved, _) => Some(ClaimOutcome::AlreadyDone),
-        (Status::Failed, _) => {
+        (Status::Done | Status::Held | Status::Resolved, Reason::Delivery | Reason::Return) => {
+            Some(ClaimOutcome::AlreadyDone)
+        }
+        (Status::Failed, Reason::Delivery | Reason::Return) => {
             (record.error_class != Some(Class::Retryable)).then_some(ClaimOutcome::AlreadyFailed)
         }
-        (Status::Waiting, _) => {
+        (Status::Waiting, Reason::Delivery | Reason::Return) => {
             let until_ms = ahead(record.waits_until_ms)?;
             (until_ms <= later(now.ms, MAX_WAIT)).then_some(ClaimOutcome::Waiting { until_ms })
         }
