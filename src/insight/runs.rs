@@ -26,7 +26,8 @@ pub enum Health {
     Never,
     /// Everything was done, without problems.
     Good,
-    /// Its time or a pause ended it without problems before all was done. The next run does the rest.
+    /// Its time or a pause ended it without problems before all was done. The next run does the rest, and of an import an
+    /// operator may have to ask for it.
     Unfinished,
     /// It ended with problems for an operator.
     Problems,

@@ -133,7 +133,9 @@ impl BatchHandler {
                 Verdict::Retry { after, failures } => {
                     back.push(GoesBack::grown(message, failures, after, rand::random()));
                 }
-                Verdict::Wait { after: pause } => back.push(GoesBack { message, pause }),
+                Verdict::Wait { after: pause } | Verdict::Busy { after: pause } => {
+                    back.push(GoesBack { message, pause });
+                }
                 Verdict::Paused { after } => {
                     back.push(GoesBack::grown(message, None, Some(after), rand::random()));
                 }

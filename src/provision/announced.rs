@@ -193,7 +193,8 @@ impl Announced {
                 Finding::NoUser | Finding::NotAssigned => self.ends_account(),
                 Finding::NotInGroup(group) => self.revokes(&Fact::InGroup(group.clone())),
                 // `ends_team` decides about `NotPushed`, because the announcement depends on the reason.
-                Finding::NotPushed
+                Finding::NotCreated
+                | Finding::NotPushed
                 | Finding::OwnerGone(_)
                 | Finding::AccountGone(_)
                 | Finding::NotMember(_)

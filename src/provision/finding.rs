@@ -17,6 +17,8 @@ pub enum Finding {
     OwnerGone(OktaUserId),
     /// Of a user: Anypoint has no longer the linked account.
     AccountGone(AccountId),
+    /// Of a user: Anypoint has no account from a creation that got no answer.
+    NotCreated,
     /// Of a group: it does not exist, or `PUSH_GROUPS` does not select it.
     NotPushed,
     /// Of a group: a user who is in its team is not among its members.
@@ -34,6 +36,7 @@ impl fmt::Display for Finding {
             Self::NotInGroup(group) => write!(f, "not_in_group:{group}"),
             Self::OwnerGone(user) => write!(f, "owner_gone:{user}"),
             Self::AccountGone(account) => write!(f, "account_gone:{account}"),
+            Self::NotCreated => f.write_str("not_created"),
             Self::NotPushed => f.write_str("not_pushed"),
             Self::NotMember(user) => write!(f, "not_member:{user}"),
             Self::NameOwnerNotPushed(group) => write!(f, "name_owner_not_pushed:{group}"),
@@ -55,6 +58,9 @@ impl Finding {
             }
             Self::AccountGone(account) => {
                 format!("Anypoint does not show account {account}, which the user's link names")
+            }
+            Self::NotCreated => {
+                "Anypoint does not show the account whose creation got no answer".to_owned()
             }
             Self::NotPushed => "Okta does not show the group as one to push".to_owned(),
             Self::NotMember(user) => format!("Okta does not show user {user} in the group"),

@@ -84,7 +84,7 @@ pub(crate) use team::{
 };
 pub use user::{
     AccountPlan, Adoption, FormerOwner, FoundTeam, Freed, GroupsSeen, Membership, NamedAccount,
-    NewPerson, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,
+    NewPerson, Orphan, Release, Retire, UserPlan, UserView, WantedTeam, plan_user,
 };
 pub(crate) use user::{KEPT_TEAMS_GIVEN_UP, freed_from, owner_by_intent};
 pub(crate) use wanted::{MemberWanted, standing, wanted};

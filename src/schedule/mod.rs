@@ -113,7 +113,7 @@ impl Scheduler {
     /// or not, is counted, logged, and kept as document `report#<task>`.
     ///
     /// # Errors
-    /// The failure that stopped the run. A reconcile has then changed nothing, unless the queue failed.
+    /// The failure that stopped the run. A reconcile has then changed nothing, unless the queue or the table failed.
     pub async fn run(
         &self,
         task: Task,

@@ -252,7 +252,7 @@ async fn subject(queue: &SqliteQueue, worker: &Worker, messages: Vec<Received>, 
                 let delay = pause(message.receive_count, failures, after, jitter);
                 comes_back(queue.back_off(message.receipt, delay, taken_ms).await);
             }
-            Verdict::Wait { after } => {
+            Verdict::Wait { after } | Verdict::Busy { after } => {
                 comes_back(queue.postpone(&message.receipt, after).await);
             }
             Verdict::Paused { after } => {

@@ -30,7 +30,9 @@ impl InlineQueue {
             .iter()
             .filter_map(|verdict| match verdict {
                 Verdict::Retry { after, .. } => Some(*after),
-                Verdict::Wait { after } | Verdict::Paused { after } => Some(Some(*after)),
+                Verdict::Wait { after } | Verdict::Busy { after } | Verdict::Paused { after } => {
+                    Some(Some(*after))
+                }
                 Verdict::Settled => None,
             })
             .collect();

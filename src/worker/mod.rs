@@ -70,8 +70,13 @@ pub enum Verdict {
         /// How many runs of the subject failed in a row, if this run knows.
         failures: Option<u32>,
     },
-    /// The change waits for a second look, or for another run's lease. Give the message back for exactly this long.
+    /// The change waits for a second look. Give the message back for exactly this long.
     Wait {
+        /// How long.
+        after: Duration,
+    },
+    /// Another run has the lease, so nothing was tried. Give the message back for exactly this long.
+    Busy {
         /// How long.
         after: Duration,
     },
@@ -278,7 +283,7 @@ impl Worker {
                 let after = self.until(until_ms);
                 let ended = self.ended(changes, reason).await;
                 self.report_late(&open(changes, &ended), Late::Waiting);
-                return self.without_run(changes, &ended, Verdict::Wait { after });
+                return self.without_run(changes, &ended, Verdict::Busy { after });
             }
             Err(failure) => {
                 tracing::error!(%subject, "could not lease the subject: {failure}");
@@ -311,11 +316,12 @@ impl Worker {
                     self.metrics.count(Metric::Duplicate, 1);
                     Verdict::Settled
                 }
-                Ok(ClaimOutcome::Busy { until_ms } | ClaimOutcome::Waiting { until_ms }) => {
-                    Verdict::Wait {
-                        after: self.until(until_ms),
-                    }
-                }
+                Ok(ClaimOutcome::Busy { until_ms }) => Verdict::Busy {
+                    after: self.until(until_ms),
+                },
+                Ok(ClaimOutcome::Waiting { until_ms }) => Verdict::Wait {
+                    after: self.until(until_ms),
+                },
                 Err(failure) => {
                     tracing::error!(%subject, "could not claim an event: {failure}");
                     Verdict::retry(&failure)

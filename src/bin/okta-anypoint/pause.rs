@@ -148,7 +148,7 @@ pub async fn status(args: &StatusArgs, console: &Console) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Names the dead letters that `events --failed` does not list, because no record of them is open.
+/// Names the dead letters that `events --failed` does not list, because they have no record that says `failed`.
 async fn say_unlisted(
     ledger: &dyn Ledger,
     queue: &SqliteQueue,
@@ -159,8 +159,8 @@ async fn say_unlisted(
     let mut unlisted = Vec::new();
     for found in found(ledger, Some(queue), &uuids).await? {
         match found {
-            Found::Record(_) => {}
-            Found::Settled(record) => {
+            Found::Record(record) if record.status == Status::Failed => {}
+            Found::Record(record) | Found::Settled(record) => {
                 unlisted.push(format!("{}  {}", record.subject, record.uuid()));
             }
             Found::Remnant { uuid, subject } => unlisted.push(format!("{subject}  {uuid}")),
@@ -169,8 +169,7 @@ async fn say_unlisted(
     if unlisted.is_empty() {
         return Ok(());
     }
-    console
-        .say("These are not listed there, because their records are settled or have expired:")?;
+    console.say("These are not listed there, because no record of them says that they failed:")?;
     for letter in unlisted {
         console.say_whole(format!("  {letter}"))?;
     }

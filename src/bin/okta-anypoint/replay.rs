@@ -158,7 +158,8 @@ fn not_now(verdict: Verdict, option: &str) -> String {
         Verdict::Paused { .. } => format!(
             "changes are paused, and nothing was tried. Run `okta-anypoint resume{option}`, then try again"
         ),
-        Verdict::Wait { after } => {
+        Verdict::Wait { .. } => "a second look is needed; try again".to_owned(),
+        Verdict::Busy { after } => {
             let ends_ms = SystemClock.now_ms() + i64::try_from(after.as_millis()).unwrap_or(0);
             let until = rfc3339(ends_ms);
             format!("another run has the lease on it, until {until} at the latest; try again then")
@@ -296,15 +297,11 @@ pub async fn work(
             && is_unknown(operator, &change.subject).await;
         problems += usize::from(!is_done || is_unknown);
         // The record is then that of an earlier run.
-        let waits = record.as_ref().and_then(|record| match status {
-            Some(Status::Waiting) => record.waits_for.clone(),
-            _ => None,
+        let is_untried = matches!(verdict, Verdict::Busy { .. } | Verdict::Paused { .. });
+        let waits = record.as_ref().filter(|record| {
+            record.status == Status::Waiting && matches!(verdict, Verdict::Wait { .. })
         });
-        let is_untried = match verdict {
-            Verdict::Wait { .. } => waits.is_none(),
-            Verdict::Paused { .. } => true,
-            _ => false,
-        };
+        let waits = waits.and_then(|record| record.waits_for.as_ref());
         let (mark, said) = match (&record, is_done) {
             _ if is_unknown => (
                 console.paint(Tone::Bad, "not found"),
@@ -322,7 +319,7 @@ pub async fn work(
             }
             _ => (
                 console.paint(Tone::Bad, "not now"),
-                Some(match waits.filter(|_| !is_untried) {
+                Some(match waits {
                     Some(seen) => format!("a second look is needed: {seen}; try again"),
                     None => not_now(verdict, &operator.option),
                 }),

@@ -57,6 +57,16 @@ pub enum AccountPlan {
     },
 }
 
+impl AccountPlan {
+    /// The other user whose account this user adopts.
+    pub(crate) fn freed_from(&self) -> Option<&Freed> {
+        match self {
+            Self::Adopt(adoption) => adoption.freed_from.as_ref(),
+            Self::Nothing | Self::Keep { .. } | Self::Create { .. } => None,
+        }
+    }
+}
+
 /// An existing account that becomes the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adoption {

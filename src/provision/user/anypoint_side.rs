@@ -8,7 +8,7 @@ use super::adopt::{Freed, freed_from};
 use super::orphans::owner_by_intent;
 use super::view::NamedAccount;
 use crate::anypoint::{Account, TeamOfAccount};
-use crate::failure::{Failure, Side};
+use crate::failure::{Cause, Failure, Side};
 use crate::http::Listed;
 use crate::ids::{AccountId, OktaUserId, TeamId};
 use crate::provision::evidence::contradiction;
@@ -157,8 +157,14 @@ impl Look<'_> {
             && owner.okta_user != *user
             && owner.tenure == Tenure::Current
         {
-            freed_from = self.freed_from(&owner.okta_user, username).await?;
+            freed_from = self.freed_from(&owner.okta_user, username).await;
         }
+        if let Err(failure) = &freed_from
+            && (!failure.may_be_of_one_object() || failure.cause == Cause::Contradiction)
+        {
+            return Err(failure.clone());
+        }
+        // A failure that is the owner's alone delays only the adoption.
         Ok(Some(Named {
             found,
             owner,
@@ -166,16 +172,15 @@ impl Look<'_> {
         }))
     }
 
-    /// Whether the account `username` of another user is free, by what Okta says of that user now. The inner error: the
-    /// answer does not say it, and the rest of the look stands.
+    /// Whether the account `username` of another user is free, by what Okta says of that user now.
     pub(super) async fn freed_from(
         &self,
         owner: &OktaUserId,
         username: &str,
-    ) -> Result<Result<Option<Freed>, Failure>, Failure> {
+    ) -> Result<Option<Freed>, Failure> {
         let ports = self.ports;
         if ports.policy.excluded.users.ids.contains(owner) {
-            return Ok(Ok(None));
+            return Ok(None);
         }
         let (user, app_user) = self.owner(owner).await?;
         let (user, app_user) = (user.as_ref(), app_user.as_ref());
@@ -185,7 +190,7 @@ impl Look<'_> {
                 "there is no such user as the account's owner, and that user is assigned to the app",
             ));
         }
-        Ok(freed_from(owner, user, app_user, username, &ports.policy))
+        freed_from(owner, user, app_user, username, &ports.policy)
     }
 }
 

@@ -12,6 +12,7 @@ use super::view::UserView;
 use crate::anypoint::AccountChanges;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{AccountId, OktaUserId, Subject};
+use crate::provision::finding::Finding;
 use crate::provision::policy::ResetEmail;
 use crate::provision::progress::FollowUp;
 use crate::provision::run::Run;
@@ -144,7 +145,12 @@ impl Run<'_> {
                     }));
                 }
                 End::Done => return Ok(()),
-                End::Refused(refused) => return Err(refused),
+                End::Refused(refused) => {
+                    if is_permanent(&refused) {
+                        self.progress.did_the_rest();
+                    }
+                    return Err(refused);
+                }
             }
         }
         let what =
@@ -155,7 +161,13 @@ impl Run<'_> {
     /// Reads again everything that is in doubt. Returns whether the look stands.
     async fn read_again(&mut self, user: &OktaUserId, plan: &UserPlan) -> Result<bool, Failure> {
         for finding in &plan.findings.doubted {
-            if !self.look.still_unshown(user, finding).await? {
+            let is_unshown = match (finding, &self.memory.intent) {
+                (Finding::NotCreated, Some(intent)) => {
+                    self.look.intended_account(intent).await?.is_none()
+                }
+                _ => self.look.still_unshown(user, finding).await?,
+            };
+            if !is_unshown {
                 return Ok(false);
             }
             self.evidence.confirm(finding);

@@ -8,7 +8,7 @@ use futures_util::future::{OptionFuture, try_join};
 
 use super::anypoint_side::{Named, WithTeams};
 use super::okta_side::OktaSide;
-use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
+use super::view::{FoundTeam, GroupsSeen, Membership, NamedAccount, Orphan, UserView, WantedTeam};
 use crate::anypoint::TeamOfAccount;
 use crate::failure::Failure;
 use crate::ids::{OktaGroupId, OktaUserId, TeamId};
@@ -185,7 +185,7 @@ impl Look<'_> {
                 })
                 .collect(),
             link: known.recalled.link.clone(),
-            orphan: None,
+            orphan: Orphan::None,
             wanted,
         })
     }

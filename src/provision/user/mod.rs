@@ -22,4 +22,4 @@ pub(crate) use apply::{NotWhole, groups_not_whole};
 pub(crate) use look::{KEPT_TEAMS_GIVEN_UP, UserKnown};
 pub(crate) use orphans::owner_by_intent;
 pub use plan::{UserPlan, plan_user};
-pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, UserView, WantedTeam};
+pub use view::{FoundTeam, GroupsSeen, Membership, NamedAccount, Orphan, UserView, WantedTeam};

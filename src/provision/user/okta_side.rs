@@ -223,7 +223,10 @@ impl Look<'_> {
             Finding::AccountGone(account) => {
                 ports.anypoint.account(account, deadline).await?.is_none()
             }
-            Finding::NotPushed | Finding::NotMember(_) | Finding::NameOwnerNotPushed(_) => false,
+            Finding::NotCreated
+            | Finding::NotPushed
+            | Finding::NotMember(_)
+            | Finding::NameOwnerNotPushed(_) => false,
         })
     }
 }

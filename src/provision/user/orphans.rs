@@ -10,7 +10,7 @@
 
 use super::account::{NewPerson, Retire};
 use super::apply::Retired;
-use super::view::UserView;
+use super::view::{Orphan, UserView};
 use crate::anypoint::Account;
 use crate::failure::Failure;
 use crate::ids::{AccountId, OktaUserId};
@@ -88,19 +88,20 @@ pub(crate) fn owner_by_intent(user: &OktaUserId) -> AccountOwner {
 }
 
 impl Look<'_> {
-    /// The orphaned account of the user, if it has not the wanted username. That one is read as any account of that name.
+    /// What became of the user's orphaned account, if it has not the wanted username. That one is read as any account of
+    /// that name.
     pub(super) async fn orphan(
         &self,
         user: &OktaUserId,
         wanted: &Wanted,
         intent: Option<&Intent>,
         linked: Option<&Account>,
-    ) -> Result<Option<Account>, Failure> {
+    ) -> Result<Orphan, Failure> {
         let Some(intent) = intent else {
-            return Ok(None);
+            return Ok(Orphan::None);
         };
         let has_wanted_name = match wanted {
-            Wanted::Excluded => return Ok(None),
+            Wanted::Excluded => return Ok(Orphan::None),
             Wanted::Nothing(_) => false,
             Wanted::Account(person) => person
                 .username
@@ -108,13 +109,18 @@ impl Look<'_> {
                 .is_ok_and(|name| intent.names(name)),
         };
         if has_wanted_name {
-            return Ok(None);
+            return Ok(Orphan::None);
         }
-        let found = self.intended_account(intent).await?;
-        let is_linked = |account: &Account| linked.is_some_and(|linked| linked.id == account.id);
-        let Some(account) = found.filter(|account| !is_linked(account)) else {
-            return Ok(None);
+        let Some(account) = self.intended_account(intent).await? else {
+            let now_ms = self.ports.clock.now_ms();
+            return Ok(match intent.may_be_hidden(&intent.username, now_ms) {
+                true => Orphan::Unshown,
+                false => Orphan::None,
+            });
         };
+        if linked.is_some_and(|linked| linked.id == account.id) {
+            return Ok(Orphan::None);
+        }
         let ids = std::slice::from_ref(&account.id);
         let owner = self
             .ports
@@ -126,7 +132,10 @@ impl Look<'_> {
             Some(owner) => owner.okta_user == *user && owner.tenure == Tenure::Former,
             None => intent.made(&account),
         };
-        Ok(is_orphaned.then_some(account))
+        Ok(match is_orphaned {
+            true => Orphan::Account(account),
+            false => Orphan::None,
+        })
     }
 
     /// The account that the intent names. One list may lack an account that exists, and the run drops an intent without an
@@ -168,14 +177,18 @@ impl Run<'_> {
         };
         let is_theirs = |owner: &AccountOwner| owner.okta_user == view.user;
         let named = view.named.as_ref();
+        let is_linked = view
+            .linked
+            .as_ref()
+            .is_some_and(|linked| intent.names(&linked.username));
         let is_needed = match &view.wanted {
             Wanted::Excluded => true,
-            _ if view.orphan.is_some() => true,
+            _ if view.orphan != Orphan::None => true,
             _ if named.is_some_and(|named| named.owner.as_ref().is_some_and(is_theirs)) => true,
             // The next attempt to create it writes the intent again.
             Wanted::Account(person) => {
                 let username = person.username.as_ref();
-                named.is_none() && username.is_ok_and(|name| intent.names(name))
+                named.is_none() && !is_linked && username.is_ok_and(|name| intent.names(name))
             }
             Wanted::Nothing(_) => false,
         };

@@ -7,7 +7,7 @@
 use super::account::{
     AccountPlan, Retire, adopt, keep, new_account, ours, retire, unread, unread_membership,
 };
-use super::view::{FoundTeam, GroupsSeen, Membership, UserView, WantedTeam};
+use super::view::{FoundTeam, GroupsSeen, Membership, Orphan, UserView, WantedTeam};
 use crate::failure::{Failure, Side};
 use crate::ids::TeamId;
 use crate::provision::evidence::{Evidence, contradiction};
@@ -69,9 +69,13 @@ pub fn plan_user(
         Wanted::Account(person) => plan.have_account(view, person, policy, evidence),
     };
     match (&view.orphan, planned) {
-        (None, planned) => planned?,
+        (Orphan::None, planned) => planned?,
+        (Orphan::Unshown, planned) => {
+            planned?;
+            plan.miss_creation(view, evidence);
+        }
         // The orphaned account ends, whether the user can have another one or not.
-        (Some(orphan), planned) => {
+        (Orphan::Account(orphan), planned) => {
             plan.refused = Failure::of_parts([planned.err(), plan.refused]);
             if plan.is_unwanted(&view.wanted, evidence) {
                 plan.orphan = Some(retire(orphan, &[], ORPHANED));
@@ -157,7 +161,10 @@ impl UserPlan {
             return Err(renamed());
         }
         // Otherwise the user would get a second account, and nobody would end the first one.
-        if self.miss_account(view, evidence) == Missed::InDoubt {
+        if self.miss_account(view, evidence) == Missed::InDoubt
+            || self.miss_creation(view, evidence) == Missed::InDoubt
+        {
+            self.leave_left(view, &view.linked_teams, evidence);
             return Ok(());
         }
         let account = match &view.named {
@@ -232,6 +239,17 @@ impl UserPlan {
         }
     }
 
+    /// Whether an account whose creation got no answer is missing, and known not to exist.
+    fn miss_creation(&mut self, view: &UserView, evidence: &Evidence) -> Missed {
+        match view.orphan {
+            Orphan::None | Orphan::Account(_) => Missed::Nothing,
+            Orphan::Unshown => match self.believe(Finding::NotCreated, evidence) {
+                true => Missed::Account,
+                false => Missed::InDoubt,
+            },
+        }
+    }
+
     fn believe(&mut self, finding: Finding, evidence: &Evidence) -> bool {
         let weight = evidence.weigh(&finding);
         self.findings.note(finding, weight)
@@ -277,11 +295,7 @@ impl UserPlan {
         let is_disabled = self.retire.as_ref().is_some_and(|r| r.disable.is_some());
         let named = view.named.as_ref();
         let is_enabled = named.is_some_and(|named| named.account.is_enabled());
-        let freed = match &self.account {
-            AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
-            _ => None,
-        };
-        match (&view.wanted, freed) {
+        match (&view.wanted, self.account.freed_from()) {
             (Wanted::Nothing(reason), _) if reason.is_unassigned() && is_disabled => {
                 vec![view.user.to_string()]
             }

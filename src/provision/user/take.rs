@@ -140,6 +140,6 @@ impl Run<'_> {
             return Ok(false);
         }
         let found = self.look.freed_from(&freed.owner, &adoption.link.username);
-        Ok(found.await? == Ok(Some(freed.clone())))
+        Ok(found.await?.as_ref() == Some(freed))
     }
 }

@@ -102,6 +102,18 @@ impl GroupsSeen {
     }
 }
 
+/// What became of an account that an earlier run was about to create or enable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Orphan {
+    /// There is none, or a link leads to it.
+    #[default]
+    None,
+    /// It is the user's, and no link leads to it.
+    Account(Account),
+    /// It is not shown. It may exist, because its creation got no answer a short time ago.
+    Unshown,
+}
+
 /// What a look saw of one user on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserView {
@@ -117,8 +129,8 @@ pub struct UserView {
     pub linked_teams: Vec<FoundTeam>,
     /// The account of the wanted username.
     pub named: Option<NamedAccount>,
-    /// The account that an earlier run was about to give the user under another username.
-    pub orphan: Option<Account>,
+    /// What became of the account that an earlier run was about to give the user under another username.
+    pub orphan: Orphan,
     /// The groups that the user is in.
     pub groups: GroupsSeen,
     /// The teams that the user is to be in.

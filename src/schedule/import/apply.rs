@@ -141,11 +141,15 @@ impl Scheduler {
                     Err(Halt::Stop(failure)) => stop = stop.or(Some(failure)),
                 }
             }
-            self.queue_looks(&looks, deadline, summary).await;
+            let cut = self.queue_looks(&looks, deadline, summary).await;
             let is_too_many = refused_in_a_row >= MAX_REFUSED || halted_in_a_row >= MAX_HALTED;
             self.check_sides(&refused, deadline).await?;
             if let Some(failure) = stop.or(refused.pop().filter(|_| is_too_many)) {
                 return Err(failure);
+            }
+            if let Some(cut) = cut {
+                summary.cut(cut);
+                return Ok(());
             }
             let done = (position * AT_ONCE + AT_ONCE).min(total);
             self.progress("importing", done, Some(total));
@@ -153,12 +157,21 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Sends the looks that orphans wait for. A look that could not be sent is a problem of the run.
-    async fn queue_looks(&self, looks: &[Change], deadline: Deadline, summary: &mut Summary) {
+    /// Sends the looks that orphans wait for. A look that could not be sent is a problem of the run. If a pause or the time
+    /// kept looks back, the run ends, and the next one finds the orphans again.
+    async fn queue_looks(
+        &self,
+        looks: &[Change],
+        deadline: Deadline,
+        summary: &mut Summary,
+    ) -> Option<Cut> {
         let sent = self.send(looks, deadline).await;
-        let failed = sent.map_or_else(Some, |sent| sent.failure);
-        let failed = failed.iter().map(Problem::general);
-        summary.problems.extend(failed);
+        let (failed, cut) = sent.map_or_else(
+            |failure| (Some(failure), None),
+            |sent| (sent.failure, sent.cut),
+        );
+        summary.problems.extend(failed.iter().map(Problem::general));
+        cut
     }
 
     /// Fails if a side that refused something also refuses a call that is not about one person.

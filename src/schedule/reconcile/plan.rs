@@ -8,8 +8,7 @@ use crate::failure::Failure;
 use crate::http::Extent;
 use crate::ids::{AccountId, OktaUserId, Subject};
 use crate::provision::{
-    AccountPlan, Brake, COUNTED, Evidence, Finding, Step, UserPlan, Wanted, action, plan_user,
-    unread_attributes,
+    Brake, COUNTED, Evidence, Finding, Step, UserPlan, Wanted, action, plan_user, unread_attributes,
 };
 use crate::schedule::summary::{Difference, Problem};
 use crate::store::Intent;
@@ -176,17 +175,17 @@ impl World<'_> {
                 .is_some_and(|account| can_lose(&account.id));
         let subject = Subject::User(user.clone());
         let mut changed = PlannedSubject::new(subject, steps, &planned.findings.believed);
+        changed.adopts_from = planned
+            .account
+            .freed_from()
+            .map(|freed| freed.owner.clone());
         if is_retired || leaves {
             plan.losing.insert(Losing::Linked(user.clone()));
+            // Of a user who adopts an account, the brake counts only the account's owner.
+            if changed.adopts_from.is_none() {
+                changed.brake = Brake::Passes;
+            }
         }
-        if is_retired || leaves {
-            changed.brake = Brake::Passes;
-        }
-        changed.adopts_from = match &planned.account {
-            AccountPlan::Adopt(adoption) => adoption.freed_from.as_ref(),
-            _ => None,
-        }
-        .map(|freed| freed.owner.clone());
         plan.users.push(changed);
     }
 }

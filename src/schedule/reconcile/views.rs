@@ -11,8 +11,8 @@ use crate::http::Extent;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::provision::{
     FoundTeam, Freed, GroupView, GroupWanted, GroupsSeen, MemberFound, MemberWanted, Membership,
-    NamedAccount, Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted, WantedMembers,
-    WantedTeam, freed_from, owner_by_intent,
+    NamedAccount, Orphan, Owner, Past, TeamRemoval, Unpushed, Unwanted, UserView, Wanted,
+    WantedMembers, WantedTeam, freed_from, owner_by_intent,
 };
 use crate::store::{AccountOwner, Intent, Origin, TeamLink, Tenure};
 
@@ -79,7 +79,7 @@ impl<'a> World<'a> {
                     listed: Vec::new(),
                 }
             }),
-            orphan: None,
+            orphan: Orphan::None,
             groups: GroupsSeen::Whole(groups),
             teams: teams
                 .iter()

@@ -2,7 +2,7 @@
 
 use super::data::Situation;
 use super::text::{count, span, time, to_f64};
-use crate::insight::{Health, LastRun, Next, Standing};
+use crate::insight::{Health, LastRun, Next, Standing, usual_interval};
 use crate::provision::Changes;
 use crate::schedule::{Mode, Task};
 use crate::serve::numbers::Numbers;
@@ -57,13 +57,19 @@ pub fn verdict(situation: &Situation, numbers: &Numbers) -> (Tone, String) {
                     problems(run)
                 ),
             ),
-            Health::Unfinished => say(
-                Tone::Soft,
-                format!(
-                    "The last {} ended before all was done. The next one does the rest.",
-                    name(run.task)
-                ),
-            ),
+            Health::Unfinished => {
+                let by_hand = match usual_interval(run.task) {
+                    Some(_) => "",
+                    None => " If none is scheduled, run `okta-anypoint import`.",
+                };
+                say(
+                    Tone::Soft,
+                    format!(
+                        "The last {} ended before all was done. The next one does the rest.{by_hand}",
+                        name(run.task)
+                    ),
+                );
+            }
             Health::Never | Health::Good => {}
         }
     }

@@ -104,6 +104,16 @@ async fn an_approval_says_that_another_run_has_the_lease() {
         assert!(!told.out.contains("MAX_REMOVALS"), "{}", told.out);
         told.says("another run has the lease on it, until ");
     }
+    // An earlier run waits for its second look. That is not why this one could do nothing.
+    let sql = "UPDATE events SET status = 'waiting', waits_for = 'Okta does not show it' WHERE status = 'held'";
+    assert_eq!(file.execute(sql, ()).unwrap(), 1);
+    let uuid = "SELECT id FROM events WHERE status = 'waiting'";
+    let uuid: String = file.query_row(uuid, (), |row| row.get(0)).unwrap();
+    let told = desk.on_file(&["replay", &uuid]).await.expect(1);
+    assert!(!told.out.contains("second look"), "{}", told.out);
+    told.says("another run has the lease on it, until ");
+    let sql = "UPDATE events SET status = 'held' WHERE status = 'waiting'";
+    assert_eq!(file.execute(sql, ()).unwrap(), 1);
     assert!(desk.is_enabled("lin_example"));
     lease(None, None);
     desk.on_file(&["approve", &user]).await.expect(0);

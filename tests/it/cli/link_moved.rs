@@ -156,19 +156,22 @@ async fn a_link_to_an_account_that_is_gone_moves() {
     let desk = Desk::new().await;
     let ada = desk.assigned("ada", "ada");
     desk.on_file(&["push", &ada]).await.expect(0);
-    let old = desk.account_id("ada");
-    let mut world = desk.anypoint.world();
-    world.users.remove(&old);
-    let new = world.add_user("ada", "Ada", "Elsewhere", "other@acme.example");
-    let new = new.unwrap();
-    drop(world);
-    let linked = desk.on_file(&["link", &ada, &new]).await.expect(0);
-    let linked = linked.says(&format!(
-        "Anypoint user {old} was linked before, and is gone"
-    ));
-    assert!(!linked.out.contains("disable"), "{}", linked.out);
-    desk.on_file(&["push", &ada]).await.expect(0);
-    assert!(desk.is_enabled("ada"));
-    let explained = desk.on_file(&["explain", &ada, "--json"]).await.expect(0);
-    assert_eq!(explained.json()["link"]["anypoint_id"], new);
+    // The push after it leaves nothing that keeps the link from moving again.
+    for _ in 0..2 {
+        let old = desk.account_id("ada");
+        let mut world = desk.anypoint.world();
+        world.users.remove(&old);
+        let new = world.add_user("ada", "Ada", "Elsewhere", "other@acme.example");
+        let new = new.unwrap();
+        drop(world);
+        let linked = desk.on_file(&["link", &ada, &new]).await.expect(0);
+        let linked = linked.says(&format!(
+            "Anypoint user {old} was linked before, and is gone"
+        ));
+        assert!(!linked.out.contains("disable"), "{}", linked.out);
+        desk.on_file(&["push", &ada]).await.expect(0);
+        assert!(desk.is_enabled("ada"));
+        let explained = desk.on_file(&["explain", &ada, "--json"]).await.expect(0);
+        assert_eq!(explained.json()["link"]["anypoint_id"], new);
+    }
 }

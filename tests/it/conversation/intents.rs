@@ -52,6 +52,26 @@ async fn an_intent_outlives_a_list_without_its_account() {
     assert_eq!(intent(&world.table, &ann).await, None);
 }
 
+/// The creation got no answer, the lists do not show the account yet, and the user is unassigned.
+#[tokio::test]
+async fn an_intent_outlives_lists_that_are_late() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let late = Fault::new(USERS, FaultKind::Frozen).on(Method::GET);
+    let late = world.anypoint.traffic().inject(late);
+    let unsure = Fault::status(USERS, 503, "{}").on(Method::POST);
+    let unsure = world.anypoint.traffic().inject(unsure.after_effect());
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&assigned).await, 503);
+    world.anypoint.traffic().remove_fault(unsure);
+    world.when(|okta| okta.unassign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+    world.anypoint.traffic().remove_fault(late);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann"), "ann Example - disabled");
+    assert_eq!(intent(&world.table, &ann).await, None);
+}
+
 /// The run writes an intent before it enables a former account. If the run is killed, the next one finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_intent_is_written_before_a_former_account_is_enabled() {

@@ -2,7 +2,7 @@
 
 use okta_anypoint::failure::Class;
 use okta_anypoint::ids::{OktaUserId, Subject};
-use okta_anypoint::provision::{Adopt, UsernamePolicy};
+use okta_anypoint::provision::{Adopt, RemovalLimit, UsernamePolicy};
 use okta_anypoint::schedule::{Mode, RunOutcome, Task};
 use okta_anypoint::simulator::fault::Fault;
 use okta_anypoint::store::Origin;
@@ -63,6 +63,27 @@ async fn an_orphaned_account_is_found_by_its_intent() {
     let summary = stage.run(Task::Reconcile).await;
     assert_eq!(summary.problems, []);
     assert_eq!(stage.link(&ann).await.unwrap().origin, Origin::Created);
+}
+
+/// Dan gets the name of Cat, whom the brake holds: no limit of the reconcile counted Cat's account.
+#[tokio::test]
+async fn the_account_of_somebody_held_is_not_adopted_past_the_brake() {
+    let mut stage = Stage::new().await;
+    stage.policy.removals = RemovalLimit::Count(0);
+    stage.policy.adopt = Adopt::Username;
+    let (cat, dan) = (stage.assigned("cat"), stage.assigned("dan"));
+    stage.settle().await;
+    stage.run(Task::CatchUp).await;
+    stage.okta.world().unassign(APP, &cat).unwrap();
+    stage.run(Task::CatchUp).await;
+    let mut okta = stage.okta.world();
+    okta.set_app_username(APP, &dan, "cat").unwrap();
+    drop(okta);
+    let recorder = stage.record();
+    stage.run(Task::Reconcile).await;
+    let of_dan: Vec<_> = recorder.take();
+    let of_dan: Vec<_> = of_dan.iter().map(|change| &change.planned).collect();
+    assert_eq!(of_dan, [&[format!("owner_gone:{cat}")]]);
 }
 
 #[tokio::test]

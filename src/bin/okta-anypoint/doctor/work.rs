@@ -187,11 +187,13 @@ fn last_run(section: &mut Section, run: &LastRun, standing: &Standing, option: &
                 Some(RunOutcome::Skipped) => "changes were paused",
                 _ => "its time was up",
             };
+            let rest = match usual_interval(run.task) {
+                Some(_) => "the next run does the rest".to_owned(),
+                None => format!("for the rest, {run_it}"),
+            };
             section.ok(
                 name,
-                format!(
-                    "ended {ended} before all was done, because {why}; the next run does the rest"
-                ),
+                format!("ended {ended} before all was done, because {why}; {rest}"),
             );
         }
         Health::Problems => section.ok(

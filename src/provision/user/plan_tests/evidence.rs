@@ -93,6 +93,26 @@ fn a_team_is_left_only_when_the_finding_is_believed() {
     assert_eq!(plan_on(&view, &other).leave, []);
 }
 
+/// Lists may lack a new account for some minutes, so one list without it proves nothing.
+#[test]
+fn an_account_whose_creation_got_no_answer_is_looked_for_twice() {
+    for (wanted, creates) in [
+        (Wanted::Account(person()), true),
+        (Wanted::Nothing(Unwanted::Deprovisioned), false),
+    ] {
+        let view = UserView {
+            orphan: Orphan::Unshown,
+            ..view(wanted)
+        };
+        let once = plan_on(&view, &first_look());
+        assert_eq!(steps(&once), [""; 0]);
+        assert_eq!(once.findings.doubted, [Finding::NotCreated]);
+        let twice = plan_on(&view, &seen(&[(Finding::NotCreated, 20)]));
+        assert_eq!(twice.findings.believed, [Finding::NotCreated]);
+        assert_eq!(matches!(twice.account, AccountPlan::Create { .. }), creates);
+    }
+}
+
 /// A doubt about the account is none about the groups.
 #[test]
 fn a_known_leave_does_not_wait_with_the_account() {

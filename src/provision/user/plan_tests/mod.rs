@@ -9,7 +9,7 @@ use crate::event::Change;
 use crate::failure::Cause;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::provision::{
-    Adopt, Adoption, Announced, FormerOwner, Freed, ImportedNames, NamedAccount, NewPerson,
+    Adopt, Adoption, Announced, FormerOwner, Freed, ImportedNames, NamedAccount, NewPerson, Orphan,
     Release, ResetEmail, Step,
 };
 use crate::store::{AccountOwner, AgreedProfile, Origin, ResetMail, Tenure, UserLink};
@@ -58,7 +58,7 @@ fn view(wanted: Wanted) -> UserView {
         linked: None,
         linked_teams: Vec::new(),
         named: None,
-        orphan: None,
+        orphan: Orphan::None,
         groups: GroupsSeen::Whole(HashSet::new()),
         teams: Vec::new(),
     }
