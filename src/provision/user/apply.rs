@@ -146,7 +146,7 @@ impl Run<'_> {
                 }
                 End::Done => return Ok(()),
                 End::Refused(refused) => {
-                    if is_permanent(&refused) {
+                    if !refused.is_retryable() {
                         self.progress.did_the_rest();
                     }
                     return Err(refused);

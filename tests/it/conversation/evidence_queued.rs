@@ -310,6 +310,28 @@ async fn a_team_is_adopted_when_it_is_known_that_its_group_is_no_longer_pushed()
     }
 }
 
+/// The new app username is refused for good, and another part of the look is in doubt. The name of the team is still
+/// that of a group that Okta does not show any more, so that the new group's own look has to decide.
+#[tokio::test]
+async fn a_refused_look_that_waits_leads_to_the_groups_it_found() {
+    let (queued, old, ann) = Queued::devs_with_ann(Policy::default()).await;
+    let ops = queued.world.okta.world().create_group("Ops").unwrap().id;
+    let mut events = queued.does(|okta| okta.assign_group(APP, &ops));
+    events.extend(queued.does(|okta| okta.add_member(&ops, &ann)));
+    queued.settles(&events).await;
+    queued.pass(Duration::from_secs(600));
+    queued.does(|okta| okta.remove_member(&ops, &ann));
+    queued.does(|okta| okta.unassign_group(APP, &old));
+    let new = queued.world.okta.world().create_group("devs").unwrap().id;
+    queued.does(|okta| okta.assign_group(APP, &new));
+    queued.does(|okta| okta.add_member(&new, &ann));
+    queued.does(|okta| okta.set_app_username(APP, &ann, "no spaces"));
+    let (queued, found) = queued.recording();
+    let hint = queued.hint(&ann);
+    queued.waits(&hint).await;
+    assert_eq!(found.subjects(), [format!("group#{new}")]);
+}
+
 /// One look did not show the assignment, so the account waits. That the user left the group is known by itself.
 #[tokio::test]
 async fn who_left_a_group_leaves_its_team_while_the_account_waits() {

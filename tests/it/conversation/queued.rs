@@ -13,7 +13,7 @@ use okta_anypoint::sqlite::Database;
 use okta_anypoint::telemetry::Metrics;
 use okta_anypoint::worker::{Pace, Verdict, Worker};
 
-use crate::schedule::MovedClock;
+use crate::schedule::{MovedClock, Recorder};
 use crate::world::{APP, World, embedded};
 
 pub(super) const CONFIRM: Duration = Duration::from_secs(15);
@@ -59,6 +59,15 @@ impl Queued {
         Arc::make_mut(&mut self.world.ports.policy).groups = groups;
         let metrics = Arc::new(Metrics::new("test"));
         self.worker = Worker::new(self.world.ports.clone(), None, metrics, Pace::QUEUED);
+    }
+
+    /// Restarts the worker with a queue for the subjects that follow.
+    pub(super) fn recording(mut self) -> (Self, Arc<Recorder>) {
+        let recorder = Arc::new(Recorder::default());
+        let metrics = Arc::new(Metrics::new("test"));
+        let ports = self.world.ports.clone();
+        self.worker = Worker::new(ports, Some(recorder.clone()), metrics, Pace::QUEUED);
+        (self, recorder)
     }
 
     pub(super) fn does(
