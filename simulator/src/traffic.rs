@@ -280,6 +280,7 @@ impl Traffic {
             method: &call.method,
             path: &call.path,
             segments: &segments,
+            body: &call.body,
             limit: call.query("limit").and_then(|limit| limit.parse().ok()),
         };
         let mut strikes = Vec::new();

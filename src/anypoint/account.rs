@@ -313,8 +313,11 @@ impl Anypoint {
         let call = self
             .call("update the account", Method::PUT, &path)
             .json(json!(changes));
+        let answer = match changes.has_values() {
+            true => self.send(&call, deadline).await,
+            false => self.send_without_values(&call, deadline).await,
+        };
         // Nothing in it has to be unique: a 409 is another change at work.
-        let answer = self.send(&call, deadline).await;
         let echo = answer.map_err(CallError::passing_conflict)?.echo();
         echo.check_id(&call, Account::ID, account.as_str())?;
         changes.check(&call, &echo)

@@ -40,6 +40,11 @@ impl AccountChanges {
         }
     }
 
+    /// Whether a value changes, beside the flag `enabled`.
+    pub(crate) fn has_values(&self) -> bool {
+        *self != self.only_enabled()
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

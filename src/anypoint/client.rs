@@ -12,7 +12,7 @@ use url::Url;
 
 use super::token::{ConnectedApp, ConnectedAppTokens};
 use crate::deadline::Deadline;
-use crate::failure::Side;
+use crate::failure::{Class, Side};
 use crate::http::{
     Call, CallError, CallErrorKind, Entry, HttpClient, RemoteAnswer, Session, address, if_found,
 };
@@ -30,6 +30,8 @@ pub struct Anypoint {
     confirmed: Arc<Mutex<Option<Instant>>>,
 }
 
+/// Before a refused write without values is sent again.
+const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 /// How long a read of the organization confirms 404s: about as long as one look.
 const CONFIRMATION_STANDS: Duration = Duration::from_secs(5);
 
@@ -118,6 +120,25 @@ impl Anypoint {
             Err(error) if error.is_not_found() => {
                 self.confirm_absence(call, deadline).await?;
                 Err(error)
+            }
+            other => other,
+        }
+    }
+
+    /// As [`Anypoint::send`], for a write that holds ids and flags only. There is no value in it that could be refused for
+    /// good, so one refusal proves nothing, and the call is sent once more.
+    pub(super) async fn send_without_values(
+        &self,
+        call: &Call,
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
+        match self.send(call, deadline).await {
+            Err(error)
+                if error.class() == Class::Permanent
+                    && deadline.remaining() > REFUSED_PAUSE * 2 =>
+            {
+                tokio::time::sleep(REFUSED_PAUSE).await;
+                self.send(call, deadline).await
             }
             other => other,
         }

@@ -18,5 +18,5 @@ pub use changes::AccountChanges;
 pub use client::Anypoint;
 #[cfg(feature = "local")]
 pub use organization::Organization;
-pub use team::{Member, Team, TeamOfAccount};
+pub use team::{Member, RefusedMember, Team, TeamOfAccount};
 pub use token::ConnectedApp;

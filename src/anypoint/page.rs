@@ -85,7 +85,8 @@ impl Anypoint {
                     break;
                 }
             }
-        } else if length >= limit {
+        } else if length >= limit || (total.is_none() && length > 0) {
+            // Without a total, even a page that is shorter than what was asked for may not be the last one.
             let mut offset = length;
             loop {
                 let (page, _) = self.read_page::<T>(first, limit, offset, deadline).await?;
@@ -95,6 +96,9 @@ impl Anypoint {
                 offset += page.len();
                 total = None;
                 if !list.add(page) {
+                    if length < limit {
+                        break;
+                    }
                     let what = "a page that was there before".to_owned();
                     return Err(first.error(CallErrorKind::Unreadable(what)));
                 }

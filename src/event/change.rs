@@ -1,6 +1,6 @@
 //! A change: the hint that one subject has to be looked at again.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ActorId, EventUuid, OktaGroupId, Subject};
 use crate::ledger::Work;
@@ -27,11 +27,19 @@ pub struct Change {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub actor: Option<ActorId>,
     /// What a reconcile did not find, when it queued this change: its first look.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        default,
+        deserialize_with = "none_if_null"
+    )]
     pub planned: Vec<String>,
     /// Why an operator asked for it. It stays in this process: no queue carries it.
     #[serde(skip)]
     pub reason: Option<String>,
+}
+
+fn none_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Change {

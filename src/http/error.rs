@@ -232,7 +232,10 @@ impl CallError {
     /// Whether a failed read may be about this one object. The service answers, but not with this object.
     pub(crate) fn may_be_about_one(&self) -> bool {
         let is_denied = self.is_refusal() && !self.is_about_credentials();
-        self.is_about_the_object() || is_denied || self.is_server_fault()
+        self.is_about_the_object()
+            || is_denied
+            || self.is_server_fault()
+            || matches!(self.kind, CallErrorKind::NotTheServices404)
     }
 
     /// Whether the answer is not what the API describes.

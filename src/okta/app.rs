@@ -136,7 +136,7 @@ impl Okta {
     pub async fn check_app(&self, app: &OktaAppId, deadline: Deadline) -> Result<(), CallError> {
         let path = ["apps", app.as_str(), "users"];
         let call = self.get("read the app (OKTA_APP_ID)", &path);
-        self.check_list(call, deadline).await
+        self.check_list(call, deadline).await.map(|_| ())
     }
 
     /// The groups assigned to the app, 200 a page.

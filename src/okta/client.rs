@@ -113,11 +113,16 @@ impl Okta {
         answer.map(|answer| answer.object(call, id)).transpose()
     }
 
-    /// Reads the first item of a list: fails when the list cannot be read.
-    pub(super) async fn check_list(&self, call: Call, deadline: Deadline) -> Result<(), CallError> {
+    /// Reads the first item of a list, and returns whether there is one. Fails when the list cannot be read.
+    pub(super) async fn check_list(
+        &self,
+        call: Call,
+        deadline: Deadline,
+    ) -> Result<bool, CallError> {
         let call = call.query(&[("limit", "1")]);
         let answer = self.send(&call, deadline).await?;
-        answer.json::<Vec<IgnoredAny>>(&call).map(|_| ())
+        let items = answer.json::<Vec<IgnoredAny>>(&call)?;
+        Ok(!items.is_empty())
     }
 
     /// Asks for the page at the call's address. A page that is answered 5xx again and again is asked for with half

@@ -73,8 +73,8 @@ impl Okta {
         Ok(list.end())
     }
 
-    /// Reads one item of a kind, to see whether it may be read.
-    pub async fn probe(&self, what: Readable, deadline: Deadline) -> Result<(), CallError> {
+    /// Reads one item of a kind, to see whether it may be read. Returns whether there is one.
+    pub async fn probe(&self, what: Readable, deadline: Deadline) -> Result<bool, CallError> {
         let (operation, path) = match what {
             Readable::Users => ("list the users", "users"),
             Readable::Groups => ("list the groups", "groups"),

@@ -3,9 +3,10 @@
 use http::StatusCode;
 
 use super::step::Applied;
+use crate::anypoint::RefusedMember;
 use crate::failure::Failure;
 use crate::http::CallError;
-use crate::ids::{OktaGroupId, OktaUserId, Subject};
+use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
 use crate::ledger::EndState;
 use crate::store::Memory;
 
@@ -71,6 +72,14 @@ impl Progress {
         let what = self.applied.pop();
         let changed = what.filter(|_| !fields.is_empty());
         self.applied.extend(changed.map(|what| what.of(fields)));
+    }
+
+    /// The write that ended last was refused for these people. For all: it changed nothing.
+    pub(super) fn end_without(&mut self, refused: &[RefusedMember]) {
+        let refused: Vec<AccountId> = refused.iter().map(|one| one.account.clone()).collect();
+        let what = self.applied.pop();
+        self.applied
+            .extend(what.and_then(|what| what.without(&refused)));
     }
 
     /// Whether the write that began last may have been done.

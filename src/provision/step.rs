@@ -160,6 +160,12 @@ impl Applied {
         self
     }
 
+    /// The same change, without these of its people. `None` if nobody is left.
+    pub(crate) fn without(mut self, refused: &[AccountId]) -> Option<Self> {
+        self.people.retain(|person| !refused.contains(person));
+        Some(self).filter(|left| !left.people.is_empty())
+    }
+
     /// Its entry in the audit trail of the lease's subject.
     pub(crate) fn entry(&self, lease: &Lease, now_ms: i64) -> AuditEntry {
         let (before, after) = states(self.action).unzip();

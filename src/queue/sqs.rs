@@ -109,7 +109,8 @@ impl SqsQueue {
                      key",
                 ));
             }
-            left.retain(|entry| answer.failed.iter().any(|failed| failed.id == entry.id));
+            // An entry that the answer does not name was not accepted, either.
+            left.retain(|entry| !answer.successful.iter().any(|sent| sent.id == entry.id));
             if left.is_empty() {
                 return Ok(());
             }

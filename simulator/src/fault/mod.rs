@@ -57,6 +57,9 @@ pub struct Fault {
     /// Only paths with this part: an id or a login, decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
+    /// Only requests whose body contains this text: an id, for example.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<String>,
     /// What happens.
     pub kind: FaultKind,
     /// When it happens.
@@ -85,6 +88,7 @@ impl Fault {
             method: None,
             path_contains: path_contains.to_owned(),
             about: None,
+            naming: None,
             kind,
             moment: Moment::BeforeEffect,
             skip: 0,
@@ -190,6 +194,13 @@ impl Fault {
         self
     }
 
+    /// Only where the request's body contains this text.
+    #[must_use]
+    pub fn naming(mut self, text: &str) -> Self {
+        self.naming = Some(text.to_owned());
+        self
+    }
+
     /// After the effect instead of before it.
     #[must_use]
     pub fn after_effect(mut self) -> Self {
@@ -232,6 +243,10 @@ impl Fault {
             && self.kind.concerns(self.method.is_some(), request)
             && self.fits(request.path)
             && self
+                .naming
+                .as_ref()
+                .is_none_or(|text| String::from_utf8_lossy(request.body).contains(text))
+            && self
                 .about
                 .as_ref()
                 .is_none_or(|id| request.segments.iter().any(|part| part == id))
@@ -266,6 +281,7 @@ pub(crate) struct Request<'a> {
     pub method: &'a Method,
     pub path: &'a str,
     pub segments: &'a [String],
+    pub body: &'a [u8],
     /// The `limit` in the query.
     pub limit: Option<usize>,
 }

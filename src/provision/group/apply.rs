@@ -7,18 +7,17 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use http::StatusCode;
-
 use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
 use super::plan::{ADD_WHY, GroupPlan, TeamEnd, plan_group};
 use super::view::{GroupView, GroupWanted, Owner};
+use crate::anypoint::RefusedMember;
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
+use crate::http::CallError;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::finding::Finding;
 use crate::provision::progress::FollowUp;
-use crate::provision::provisioner::few_at_once;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{Ensured, NamedBy, Past};
@@ -32,6 +31,15 @@ const MAX_LOOKS: usize = 3;
 const MAX_ASKED_IN_DOUBT: usize = 20;
 /// Up to this many people are verified by their own groups. More are verified by the group's list.
 const MAX_VERIFIED_ONE_BY_ONE: usize = 20;
+
+/// The failure when Anypoint refuses to change one account's membership.
+fn of_member(account: &AccountId, error: CallError) -> Failure {
+    let failure = Failure::from(error);
+    Failure {
+        message: format!("account {account}: {}; the rest was done", failure.message),
+        ..failure
+    }
+}
 
 /// How a look and what followed from it ended.
 enum End {
@@ -128,7 +136,7 @@ impl Run<'_> {
             let seen = format!("{who} the team, {MAX_LEAVERS} at a time");
             self.progress.wait_until(self.evidence.now_ms(), &seen);
         }
-        match Failure::of_parts([refused, plan.refused]) {
+        match Failure::of_parts([refused, plan.refused, self.undone.take()]) {
             Some(refused) => {
                 // Without a team a member's own look would ask for this group again, and so on.
                 if view.link.is_some() {
@@ -267,11 +275,14 @@ impl Run<'_> {
             self.remove_members(team, &plan.remove, plan.remove_why)
                 .await?;
         }
+        let is_left = self.undone.is_some();
         if !plan.add.is_empty() && !self.add_members(team, &plan.add).await? {
             return Ok(false);
         }
         match plan.end {
             None => {}
+            // The next look removes those whose removal was refused. The link leads to them.
+            Some(TeamEnd::Unlink) if is_left => {}
             Some(TeamEnd::Unlink) => {
                 self.ports().store.unlink_team(self.lease, group).await?;
                 self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
@@ -287,34 +298,27 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Adds members. Returns whether the team exists. One account that was deleted in Anypoint fails a whole batch.
-    /// Such accounts are left out, and their users' own events report them.
+    /// Adds members. Returns whether the team exists. Accounts that were deleted in Anypoint are left out, and their users'
+    /// own events report them.
     async fn add_members(
         &mut self,
         team: &TeamId,
         accounts: &[AccountId],
     ) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let what = |accounts| Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
+        let what = Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
         let call = anypoint.add_members(team, accounts, deadline);
-        let refused = match self.write(what(accounts), call).await? {
-            Err(error) if error.status() == Some(StatusCode::BAD_REQUEST) => error,
+        let refused = match self.write(what, call).await? {
             // The team was deleted since the look. The next look creates it again.
             Err(error) if error.is_not_found() => return Ok(false),
-            other => return other.map(|()| true).map_err(Failure::from),
+            other => other?,
         };
-        let reads = accounts.iter().map(async |account| {
-            let found = anypoint.account(account, deadline).await?;
-            Ok::<_, Failure>(found.map(|_| account.clone()))
-        });
-        let there = few_at_once(reads.collect()).await?;
-        let there: Vec<AccountId> = there.into_iter().flatten().collect();
-        if there.len() == accounts.len() {
-            return Err(refused.into());
-        }
-        if !there.is_empty() {
-            let call = anypoint.add_members(team, &there, deadline);
-            self.write(what(&there), call).await??;
+        self.progress.end_without(&refused);
+        for RefusedMember { account, error } in refused {
+            let anypoint = &self.ports().anypoint;
+            if anypoint.account(&account, deadline).await?.is_some() {
+                self.set_aside(of_member(&account, error))?;
+            }
         }
         Ok(true)
     }
@@ -328,7 +332,11 @@ impl Run<'_> {
         let what = Applied::on(action::REMOVE_MEMBERS, team, why).about(accounts);
         let anypoint = &self.ports().anypoint;
         let call = anypoint.remove_members(team, accounts, self.look.deadline);
-        self.write(what, call).await??;
+        let refused = self.write(what, call).await??;
+        self.progress.end_without(&refused);
+        for RefusedMember { account, error } in refused {
+            self.set_aside(of_member(&account, error))?;
+        }
         Ok(())
     }
 

@@ -256,17 +256,27 @@ impl Look<'_> {
         let asked: Vec<&User> = asked.collect();
         let reads = asked.iter().map(async |user| {
             match ports.okta.app_user(&ports.app, &user.id, deadline).await {
-                Err(error) if error.is_unreadable() => {
+                Err(error) if error.may_be_about_one() => {
                     tracing::warn!(user = %user.id, %error, "a member stays as they are");
-                    Ok(None)
+                    Ok(Err((user.id.clone(), error)))
                 }
-                read => read.map(Some),
+                read => read.map(Ok),
             }
         });
         let read = few_at_once(reads.collect()).await?;
-        let unread = asked.iter().zip(&read).filter(|(_, read)| read.is_none());
-        let unread = unread.map(|(user, _)| user.id.clone()).collect();
-        let found: Vec<Option<AppUser>> = read.into_iter().flatten().collect();
+        let (found, unread): (Vec<_>, Vec<_>) = read.into_iter().partition(Result::is_ok);
+        let mut unread: Vec<_> = unread.into_iter().filter_map(Result::err).collect();
+        let found: Vec<Option<AppUser>> = found.into_iter().flatten().collect();
+        // If nobody can be read, it is not about one person.
+        if found.is_empty()
+            && let Some((user, error)) = unread.pop()
+            && !error.is_unreadable()
+        {
+            let failure = Failure::from(error);
+            let message = format!("user {user}: {}", failure.message);
+            return Err(Failure { message, ..failure });
+        }
+        let unread = unread.into_iter().map(|(user, _)| user).collect();
         if !found.is_empty() && found.iter().all(Option::is_none) {
             ports.okta.check_app(&ports.app, deadline).await?;
         }

@@ -96,10 +96,13 @@ impl Run<'_> {
                             let failure = Failure::retryable(Side::Anypoint, what);
                             return Err(failure.because(Cause::Overtaken));
                         }
-                        // Anypoint's own 409 is not documented, and a gateway may send one as well. Two in a row are no
-                        // accident.
-                        None if conflicts == 0 && conflict.class() == Class::Retryable => {
+                        // A 409 also means that another change of the organization is under way, and a gateway may send
+                        // one as well. Two in a row are no accident.
+                        None if conflicts == 0 => {
                             conflicts += 1;
+                            if self.look.deadline.remaining() > UNSURE_PAUSE * 2 {
+                                tokio::time::sleep(UNSURE_PAUSE).await;
+                            }
                         }
                         None if conflict.is_unsigned() => {
                             self.drop_intent();

@@ -74,7 +74,7 @@ impl Run<'_> {
         why: &'static str,
     ) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.remove_members(team, std::slice::from_ref(account.id), deadline);
+        let call = anypoint.remove_member(team, account.id, deadline);
         let what = Applied::on(action::LEAVE_TEAM, team, why).of_account(account.username);
         self.write(what, call).await??;
         self.note_membership(team, LastWrite::Left);
@@ -176,7 +176,7 @@ impl Run<'_> {
     /// Adds the account to the team. Returns whether the team exists.
     async fn add(&mut self, account: AccountRef<'_>, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.add_members(team, std::slice::from_ref(account.id), deadline);
+        let call = anypoint.add_member(team, account.id, deadline);
         let what = Applied::on(action::JOIN_TEAM, team, why::IN_GROUP).of_account(account.username);
         match self.write(what, call).await? {
             Err(error) if error.is_not_found() => Ok(false),

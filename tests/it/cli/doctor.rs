@@ -303,6 +303,29 @@ async fn the_doctor_names_each_fault_with_its_side_and_fix() {
     }
 }
 
+/// An empty list is what a missing right looks like. It is also what an empty organization looks like.
+#[tokio::test]
+async fn the_doctor_vouches_for_no_list_that_is_empty() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    desk.assigned("lin", "lin_example");
+    desk.okta
+        .traffic()
+        .inject(Fault::empty_list("/api/v1/groups"));
+    desk.anypoint.traffic().inject(Fault::empty_list("/users"));
+    let ran = desk.on_file(&["doctor", "--json"]).await.expect(0);
+    let checks = ran.json()["checks"].clone();
+    for (check, says) in [
+        ("reads groups", "okta.groups.read"),
+        ("reads accounts", "View Users"),
+    ] {
+        let mut checks = checks.as_array().unwrap().iter();
+        let found = checks.find(|found| found["check"] == check).unwrap();
+        assert_eq!(found["state"], "not_checked", "{found}");
+        assert!(found["found"].as_str().unwrap().contains(says), "{found}");
+    }
+}
+
 /// One unusable app user, or a list that needs smaller pages, does not hide the others.
 #[tokio::test]
 async fn the_doctor_names_unreadable_app_users_and_judges_the_others() {

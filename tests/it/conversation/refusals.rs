@@ -2,9 +2,10 @@
 
 use http::Method;
 use okta_anypoint::failure::Class;
-use okta_anypoint::ids::{OktaUserId, Subject};
+use okta_anypoint::ids::{OktaGroupId, OktaUserId, Subject};
 use okta_anypoint::ledger::Status;
 use okta_anypoint::provision::{Policy, TeamNamePolicy};
+use okta_anypoint::simulator::okta::LogEvent;
 use okta_anypoint::simulator::traffic::{Fault, FaultKind};
 use okta_anypoint::store::ResetMail;
 use rstest::rstest;
@@ -154,7 +155,7 @@ async fn an_orphaned_account_ends_although_the_wanted_username_is_refused() {
 
 /// Also if the team has to be created first.
 #[tokio::test]
-async fn a_permanently_refused_membership_is_tried_once() {
+async fn a_permanently_refused_membership_is_tried_twice() {
     for team_is_there in [true, false] {
         let world = World::new().await;
         let ann = world.assigned_user("ann").await;
@@ -171,9 +172,111 @@ async fn a_permanently_refused_membership_is_tried_once() {
         let text = refusal(&world, &events[0]).await;
         assert!(text.contains("400"), "{text}");
         let tries = world.anypoint.traffic().count(&Method::PATCH, "/members");
-        // The look at the group of a new team tries once, too.
-        assert_eq!(tries, if team_is_there { 1 } else { 2 });
+        // One refusal proves nothing, because the call has no value that could be refused. The look at the group of a new
+        // team tries twice, too.
+        assert_eq!(tries, if team_is_there { 2 } else { 4 });
         assert_eq!(world.team("Devs"), "");
+    }
+}
+
+/// One account fails the whole call that holds it. The others join and leave, and the record names the one.
+#[tokio::test]
+async fn one_refused_account_keeps_nobody_else_out_of_a_team_or_in_it() {
+    for status in [400, 404, 409, 422] {
+        let world = World::new().await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        for n in 0..7 {
+            let person = world.assigned_user(&format!("pat{n}")).await;
+            world.okta_does(|okta| okta.add_member(&devs, &person));
+        }
+        let group = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+        let odd = world.account_id("pat3");
+        let own = format!(r#"{{"status":{status},"message":"no"}}"#);
+        let refused = Fault::status("/members", status, &own).naming(&odd);
+        let refuse = || world.anypoint.traffic().inject(refused.clone());
+        let accepts = |fault| world.anypoint.traffic().remove_fault(fault);
+        let names_the_one = async |event: &LogEvent| {
+            let record = world.record(event).await;
+            let error = record.error.unwrap();
+            assert!(
+                error.contains(&format!("account {odd}")),
+                "{status} {error}"
+            );
+        };
+        let fault = refuse();
+        let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        world.deliver(&pushed).await;
+        assert_eq!(
+            world.team("Devs"),
+            "pat0 pat1 pat2 pat4 pat5 pat6",
+            "{status}"
+        );
+        names_the_one(&pushed[0]).await;
+        accepts(fault);
+        look_at(&worker(&world.ports), group.clone()).await;
+        assert_eq!(
+            world.team("Devs"),
+            "pat0 pat1 pat2 pat3 pat4 pat5 pat6",
+            "{status}"
+        );
+
+        let fault = refuse();
+        let ended = world.okta_does(|okta| okta.unassign_group(APP, &devs));
+        world.deliver(&ended).await;
+        assert_eq!(world.team("Devs"), "pat3", "{status}");
+        names_the_one(&ended[0]).await;
+        accepts(fault);
+        look_at(&worker(&world.ports), group.clone()).await;
+        assert_eq!(world.team("Devs"), "", "{status}");
+    }
+}
+
+/// Okta does not show one member's assignment. The others join, and the one member's own look follows.
+#[tokio::test]
+async fn one_member_who_cannot_be_read_keeps_nobody_else_out_of_the_team() {
+    for (status, body) in [(403, r#"{"errorCode":"E0000006"}"#), (500, "{}"), (404, "")] {
+        let world = World::new().await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        let mut people = Vec::new();
+        for n in 0..3 {
+            let person = world.assigned_user(&format!("pat{n}")).await;
+            world.okta_does(|okta| okta.add_member(&devs, &person));
+            people.push(person);
+        }
+        let hides = Fault::status(&format!("/api/v1/apps/*/users/{}", people[1]), status, body);
+        let hides = world.okta.traffic().inject(hides);
+        let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        assert_eq!(world.deliver(&pushed).await, 503, "{status}");
+        assert_eq!(world.team("Devs"), "pat0 pat2", "{status}");
+        world.okta.traffic().remove_fault(hides);
+        assert_eq!(world.deliver(&pushed).await, 204, "{status}");
+        assert_eq!(world.team("Devs"), "pat0 pat1 pat2", "{status}");
+    }
+}
+
+/// Another change of the organization is under way. Anypoint's 409 looks like that of a taken username.
+#[tokio::test]
+async fn one_conflict_takes_no_username() {
+    let world = World::new().await;
+    let busy = r#"{"status":409,"message":"Another operation is in progress"}"#;
+    let busy = Fault::status("/users", 409, busy).on(Method::POST);
+    world.anypoint.traffic().inject(busy.once());
+    let ann = world.user("ann");
+    world.when(|okta| okta.assign(APP, &ann)).await;
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
+/// Anypoint refuses once to disable an account. No value in the call could be refused for good.
+#[tokio::test]
+async fn one_refusal_leaves_no_account_enabled() {
+    for status in [400, 409, 422] {
+        let world = World::new().await;
+        let ann = world.assigned_user("ann").await;
+        let own = format!(r#"{{"status":{status},"message":"Bad Request"}}"#);
+        let refused = Fault::status("/users/", status, &own).on(Method::PUT);
+        world.anypoint.traffic().inject(refused.once());
+        world.when(|okta| okta.unassign(APP, &ann)).await;
+        assert_eq!(world.account("ann"), "ann Example - disabled", "{status}");
     }
 }
 

@@ -66,7 +66,7 @@ async fn a_silent_sqs_fails_in_time_and_is_retryable() {
     );
 }
 
-/// SQS may accept part of a batch. The queue sends only the rest again, in order.
+/// SQS may accept part of a batch. The queue sends only the rest again, in order, also what the answer does not name.
 #[tokio::test]
 async fn a_partly_accepted_batch_is_completed() {
     use axum::{Json, Router, extract::State, routing::post};
@@ -87,7 +87,7 @@ async fn a_partly_accepted_batch_is_completed() {
             let id = field(entry, "Id");
             if n % 2 == 0 {
                 taken.push(json!({"Id": id, "MessageId": id, "MD5OfMessageBody": ""}));
-            } else {
+            } else if n % 4 == 1 {
                 left.push(json!({"Id": id, "Code": "InternalError", "SenderFault": false}));
             }
         }

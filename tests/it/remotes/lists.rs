@@ -210,6 +210,22 @@ async fn a_page_that_fails_with_500_is_requested_in_smaller_sizes() {
     );
 }
 
+/// Without a total, a page that is shorter than what was asked for may not be the last one.
+#[tokio::test]
+async fn a_list_without_a_total_ends_at_an_empty_page() {
+    let world = World::new().await;
+    let traffic = world.anypoint.traffic();
+    for page in [0..25, 25..60, 60..60] {
+        let account =
+            |n: usize| json!({"id": format!("0a0e51b0-{n:04}"), "username": n.to_string()});
+        let data: Vec<Value> = page.map(account).collect();
+        let body = json!({"data": data}).to_string();
+        traffic.inject(Fault::status("/users", 200, &body).once());
+    }
+    let listed = world.ports.anypoint.list_accounts(soon()).await.unwrap();
+    assert_eq!(listed.items.len(), 60);
+}
+
 /// A total that is too large costs a few calls, not one for each page that it promises.
 #[tokio::test]
 async fn a_list_of_accounts_ends_at_a_page_with_nothing_new() {

@@ -45,11 +45,15 @@ pub async fn check(section: &mut Section, anypoint: &Anypoint, deadline: Deadlin
     }
     let right = "the connected app the scopes View Users in a particular organization and Edit users in an \
                  organization";
-    if section
-        .answered("reads accounts", accounts, right)
-        .is_some()
-    {
-        section.ok("reads accounts", "View Users in a particular organization");
+    match section.answered("reads accounts", accounts, right) {
+        Some(true) => section.ok("reads accounts", "View Users in a particular organization"),
+        // An organization has at least one user, its owner.
+        Some(false) => section.not_checked(
+            "reads accounts",
+            "Anypoint answers, and shows no user at all. Give the connected app the scope View Users in a particular \
+             organization, on the root business group",
+        ),
+        None => {}
     }
     let right = "the connected app the scopes Access Controls Viewer and Access Controls Admin";
     if let Some(listed) = section.answered("reads teams", teams, right) {

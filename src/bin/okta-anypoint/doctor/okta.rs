@@ -4,7 +4,7 @@ use futures_util::future::join4;
 use http::StatusCode;
 use okta_anypoint::deadline::Deadline;
 use okta_anypoint::failure::Failure;
-use okta_anypoint::ids::OktaAppId;
+use okta_anypoint::ids::{OktaAppId, OktaGroupId};
 use okta_anypoint::okta::{AppUser, Okta, Outlook, RENEWAL, Readable, Scopes, Source};
 use okta_anypoint::provision::{AccountField, GroupSelection, Policy};
 use okta_anypoint::settings::{EngineSettings, HookSettings};
@@ -50,8 +50,16 @@ pub async fn check(
             "the token's admin role, or the service app, {}",
             what.scope()
         );
-        if let Some(()) = section.answered(name, result, &right) {
-            section.ok(name, what.scope());
+        match section.answered(name, result, &right) {
+            None => {}
+            // Every organization has an administrator and the group of everyone. Okta leaves out what a role may not see.
+            Some(false) if matches!(what, Readable::Users | Readable::Groups) => {
+                let doubt = format!(
+                    "Okta answers, and shows none. If it has some, give {right}, and an admin role that sees them"
+                );
+                section.not_checked(name, doubt);
+            }
+            Some(_) => section.ok(name, what.scope()),
         }
     }
     life(section, okta, deadline).await;
@@ -118,6 +126,35 @@ async fn app(section: &mut Section, okta: &Okta, engine: &EngineSettings, deadli
             section.unread("unreadable groups", &groups);
         }
     }
+    if let GroupSelection::Ids(ids) = &engine.policy.groups {
+        named_groups(section, okta, ids, deadline).await;
+    }
+}
+
+/// Whether Okta has the groups that `PUSH_GROUPS` names by id.
+async fn named_groups(section: &mut Section, okta: &Okta, ids: &[OktaGroupId], deadline: Deadline) {
+    let (mut found, mut missing) = (0, Vec::new());
+    for id in ids {
+        match section.answered(
+            "pushed groups",
+            okta.group(id, deadline).await,
+            "okta.groups.read",
+        ) {
+            Some(Some(_)) => found += 1,
+            Some(None) => missing.push(id.as_str()),
+            None => return,
+        }
+    }
+    let said = format!("{found} of {} named by PUSH_GROUPS", ids.len());
+    if missing.is_empty() {
+        return section.ok("pushed groups", said);
+    }
+    section.wrong(
+        "pushed groups",
+        format!("{said}; Okta does not show {}", missing.join(", ")),
+        "Take the groups that are gone out of PUSH_GROUPS. If they exist, give the credentials an admin role that sees \
+         all groups.",
+    );
 }
 
 /// Names that the policy would refuse. People are named by id.
