@@ -297,7 +297,7 @@ impl Anypoint {
     }
 
     /// Makes one account a plain member: [`Anypoint::add_members`].
-    pub async fn add_member(
+    pub(crate) async fn add_member(
         &self,
         team: &TeamId,
         account: &AccountId,
@@ -308,7 +308,7 @@ impl Anypoint {
     }
 
     /// Takes one account out of a team: [`Anypoint::remove_members`].
-    pub async fn remove_member(
+    pub(crate) async fn remove_member(
         &self,
         team: &TeamId,
         account: &AccountId,

@@ -1,7 +1,9 @@
 //! `dismiss`: takes what waits for an operator off the list.
 
 use anyhow::Result;
-use okta_anypoint::ledger::{BY_OPERATOR, Conclusion, Leased, Ledger, Record, Resolved, Status};
+use okta_anypoint::ledger::{
+    BY_OPERATOR, Conclusion, Filter, Leased, Ledger, Record, Resolved, Status,
+};
 use okta_anypoint::queue::{DeadLetters, SqliteQueue};
 use serde_json::json;
 
@@ -124,12 +126,22 @@ async fn dismiss(ledger: &dyn Ledger, record: Record) -> Result<Dismissed> {
             record.subject
         )));
     };
-    let resolved = Resolved {
-        id: uuid.clone(),
+    let mut ids = vec![uuid.clone()];
+    if record.status == Status::Held {
+        // A user or group is on the list once, however many of its changes the brake holds.
+        let same = Filter {
+            subject: Some(record.subject),
+            ..Filter::with_status(Status::Held)
+        };
+        let others = ledger.records(&same).await?.into_iter();
+        ids.extend(others.map(|other| other.id).filter(|id| *id != uuid));
+    }
+    let resolved = ids.into_iter().map(|id| Resolved {
+        id,
         by: BY_OPERATOR.to_owned(),
-    };
+    });
     let conclusion = Conclusion {
-        resolved: vec![resolved],
+        resolved: resolved.collect(),
         ..Conclusion::default()
     };
     release(ledger, lease, conclusion).await?;

@@ -56,6 +56,18 @@ async fn held_changes_are_listed_and_approved() {
         .says("the brake holds nothing");
 }
 
+/// A second change of the same user is no second decision.
+#[tokio::test]
+async fn a_dismissal_takes_the_held_user_off_the_list() {
+    let (desk, user) = with_brake().await;
+    desk.on_file(&["push", &user]).await.expect(1);
+    let held = desk.on_file(&["held", "--json"]).await.expect(0).json();
+    let uuid = held["held"][0]["id"].as_str().unwrap();
+    desk.on_file(&["dismiss", uuid]).await.expect(0);
+    let held = desk.on_file(&["held"]).await.expect(0);
+    held.says("the brake holds nothing");
+}
+
 #[tokio::test]
 async fn a_dry_run_settles_neither_held_changes_nor_failures() {
     let (desk, user) = with_brake().await;

@@ -303,6 +303,23 @@ async fn the_doctor_names_each_fault_with_its_side_and_fix() {
     }
 }
 
+#[tokio::test]
+async fn the_doctor_names_ids_of_groups_that_okta_does_not_have() {
+    let desk = Desk::new().await;
+    with_good_hook(&desk);
+    let user = desk.assigned("lin", "lin_example");
+    let group = desk.pushed_group("Engineers", &user);
+    let data = desk.data.display().to_string();
+    let doctor = ["doctor", "--data", &data];
+    let ids = format!("ids:{group}");
+    let ran = desk.run_with(&[("PUSH_GROUPS", &ids)], &doctor).await;
+    ran.expect(0).says("1 of 1 named by PUSH_GROUPS");
+    let ids = format!("ids:{group},00gNOSUCH00001");
+    let ran = desk.run_with(&[("PUSH_GROUPS", &ids)], &doctor).await;
+    ran.expect(1)
+        .says("1 of 2 named by PUSH_GROUPS; Okta does not show 00gNOSUCH00001");
+}
+
 /// An empty list is what a missing right looks like. It is also what an empty organization looks like.
 #[tokio::test]
 async fn the_doctor_vouches_for_no_list_that_is_empty() {

@@ -49,7 +49,7 @@ async fn a_retryable_failure_waits_longer_each_time() {
     };
     let path = format!("/api/v1/users/{ann}");
     scene.okta.traffic().inject(Fault::new(&path, kind));
-    for (time, (least, most)) in [(30, 37), (120, 150), (600, 750)].into_iter().enumerate() {
+    for (time, (least, most)) in [(30, 38), (120, 150), (600, 750)].into_iter().enumerate() {
         assert_eq!(message.count(), (time + 1).to_string());
         scene.sqs.forget();
         let back = scene
