@@ -7,6 +7,7 @@
 mod account;
 mod changes;
 mod client;
+mod members;
 #[cfg(feature = "local")]
 mod organization;
 mod page;
@@ -16,7 +17,8 @@ mod token;
 pub use account::{Account, NewAccount};
 pub use changes::AccountChanges;
 pub use client::Anypoint;
+pub use members::RefusedMember;
 #[cfg(feature = "local")]
 pub use organization::Organization;
-pub use team::{Member, RefusedMember, Team, TeamOfAccount};
+pub use team::{Member, Team, TeamOfAccount};
 pub use token::ConnectedApp;
