@@ -13,8 +13,8 @@ use std::hint::black_box;
 use okta_anypoint::event::read_delivery;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
 use okta_anypoint::provision::{
-    AccountPlan, Evidence, FoundTeam, GroupsSeen, Membership, Person, Policy, Unwanted, UserPlan,
-    UserView, Wanted, WantedTeam, plan_user,
+    AccountPlan, Evidence, FoundTeam, GroupsSeen, Membership, Orphan, Person, Policy, Unwanted,
+    UserPlan, UserView, Wanted, WantedTeam, plan_user,
 };
 use okta_anypoint::store::{Origin, ResetMail, UserLink};
 use serde_json::json;
@@ -66,7 +66,7 @@ fn view(n: usize) -> UserView {
             })
             .collect(),
         named: None,
-        orphan: None,
+        orphan: Orphan::None,
         groups: GroupsSeen::Whole(teams.clone().map(group).collect()),
         teams: teams
             .map(|k| WantedTeam {
