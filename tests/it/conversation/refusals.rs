@@ -231,6 +231,27 @@ async fn one_refused_account_keeps_nobody_else_out_of_a_team_or_in_it() {
     }
 }
 
+/// So many accounts were deleted by hand that nobody of the first ones is accepted.
+#[tokio::test]
+async fn members_whose_accounts_are_gone_keep_nobody_out_of_the_team() {
+    for left in [0, 1] {
+        let world = World::new().await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        for n in 0..8 {
+            let person = world.assigned_user(&format!("pat{n}")).await;
+            world.okta_does(|okta| okta.add_member(&devs, &person));
+        }
+        for n in left..8 {
+            let account = world.account_id(&format!("pat{n}"));
+            world.anypoint().delete_user(&account).unwrap();
+        }
+        let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        assert_eq!(world.deliver(&pushed).await, 204);
+        assert_eq!(world.record(&pushed[0]).await.error, None);
+        assert_eq!(world.members("Devs").len(), left);
+    }
+}
+
 /// Okta does not show one member's assignment. The others join, and the one member's own look follows.
 #[tokio::test]
 async fn one_member_who_cannot_be_read_keeps_nobody_else_out_of_the_team() {
