@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 use super::view::{GroupView, GroupWanted, MemberFound, Owner, WantedMembers};
 use crate::anypoint::Member;
 use crate::failure::{Cause, Failure, Side};
-use crate::http::{Extent, Listed};
+use crate::http::{CallError, Extent, Listed};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, TeamId};
 use crate::okta::{AppUser, Group, User};
 use crate::provision::evidence::{Evidence, contradiction};
@@ -268,9 +268,10 @@ impl Look<'_> {
         let mut unread: Vec<_> = unread.into_iter().filter_map(Result::err).collect();
         let found: Vec<Option<AppUser>> = found.into_iter().flatten().collect();
         // If nobody can be read, it is not about one person.
+        let is_read = |(_, error): &(_, CallError)| error.is_unreadable();
         if found.is_empty()
+            && !unread.iter().any(is_read)
             && let Some((user, error)) = unread.pop()
-            && !error.is_unreadable()
         {
             let failure = Failure::from(error);
             let message = format!("user {user}: {}", failure.message);
