@@ -277,14 +277,11 @@ impl Run<'_> {
             self.remove_members(team, &plan.remove, plan.remove_why)
                 .await?;
         }
-        let is_left = self.undone.is_some();
         if !plan.add.is_empty() && !self.add_members(team, &plan.add).await? {
             return Ok(false);
         }
         match plan.end {
             None => {}
-            // The next look removes those whose removal was refused. The link leads to them.
-            Some(TeamEnd::Unlink) if is_left => {}
             Some(TeamEnd::Unlink) => {
                 self.ports().store.unlink_team(self.lease, group).await?;
                 self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
