@@ -12,7 +12,7 @@ use crate::ids::{AccountId, TeamId};
 /// Members in one PATCH or DELETE at the most.
 const MAX_MEMBERS_PER_CALL: usize = 100;
 /// If so many accounts are refused one after another and none is accepted, the team is refused, not an account.
-const MAX_REFUSED_MEMBERS: usize = 5;
+const MAX_REFUSED_MEMBERS: usize = 20;
 
 impl Anypoint {
     /// Makes the accounts plain members, `MAX_MEMBERS_PER_CALL` a call. Members stay members. Returns the accounts that

@@ -18,7 +18,6 @@ use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::finding::Finding;
 use crate::provision::progress::FollowUp;
-use crate::provision::provisioner::few_at_once;
 use crate::provision::run::Run;
 use crate::provision::step::{Applied, action};
 use crate::provision::team::{Ensured, NamedBy, Past};
@@ -305,20 +304,11 @@ impl Run<'_> {
         accounts: &[AccountId],
     ) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let what = |accounts| Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
+        let what = Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
         let call = anypoint.add_members(team, accounts, deadline);
-        let refused = match self.write(what(accounts), call).await? {
+        let refused = match self.write(what, call).await? {
             // The team was deleted since the look. The next look creates it again.
             Err(error) if error.is_not_found() => return Ok(false),
-            // Nobody was accepted. Either the team is refused, or so many accounts are gone.
-            Err(error) if error.is_about_this_call() => {
-                let there = self.those_there(accounts).await?;
-                if there.len() == accounts.len() {
-                    return Err(error.into());
-                }
-                let call = anypoint.add_members(team, &there, deadline);
-                self.write(what(&there), call).await??
-            }
             other => other?,
         };
         self.progress.end_without(&refused);
@@ -329,17 +319,6 @@ impl Run<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// Those of the accounts that exist.
-    async fn those_there(&self, accounts: &[AccountId]) -> Result<Vec<AccountId>, Failure> {
-        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let reads = accounts.iter().map(async |account| {
-            let found = anypoint.account(account, deadline).await?;
-            Ok::<_, Failure>(found.map(|_| account.clone()))
-        });
-        let there = few_at_once(reads.collect()).await?;
-        Ok(there.into_iter().flatten().collect())
     }
 
     async fn remove_members(

@@ -231,7 +231,7 @@ async fn one_refused_account_keeps_nobody_else_out_of_a_team_or_in_it() {
     }
 }
 
-/// So many accounts were deleted by hand that nobody of the first ones is accepted.
+/// Their accounts were deleted by hand. Anypoint refuses every call that holds one.
 #[tokio::test]
 async fn members_whose_accounts_are_gone_keep_nobody_out_of_the_team() {
     for left in [0, 1] {
