@@ -6,7 +6,7 @@ use serde_json::json;
 use super::client::Anypoint;
 use super::team::denied;
 use crate::deadline::Deadline;
-use crate::http::CallError;
+use crate::http::{Call, CallError, RemoteAnswer};
 use crate::ids::{AccountId, TeamId};
 
 /// Members in one PATCH or DELETE at the most.
@@ -41,28 +41,6 @@ impl Anypoint {
             Err(error) if error.is_not_found() => Ok(Vec::new()),
             other => other,
         }
-    }
-
-    /// Makes one account a plain member: [`Anypoint::add_members`].
-    pub(crate) async fn add_member(
-        &self,
-        team: &TeamId,
-        account: &AccountId,
-        deadline: Deadline,
-    ) -> Result<(), CallError> {
-        let one = std::slice::from_ref(account);
-        alone(self.add_members(team, one, deadline).await?)
-    }
-
-    /// Takes one account out of a team: [`Anypoint::remove_members`].
-    pub(crate) async fn remove_member(
-        &self,
-        team: &TeamId,
-        account: &AccountId,
-        deadline: Deadline,
-    ) -> Result<(), CallError> {
-        let one = std::slice::from_ref(account);
-        alone(self.remove_members(team, one, deadline).await?)
     }
 
     /// Sends the accounts in batches. One account may fail its whole batch: that is not documented. So a refused batch is
@@ -129,10 +107,23 @@ impl Anypoint {
         let call = self
             .call("add the team's members", Method::PATCH, &path)
             .json(json!(body));
-        let added = self.send_without_values(&call, deadline).await;
+        let added = self.send_batch(&call, batch, deadline).await;
         added
             .map_err(CallError::passing_conflict)?
             .check_empty(&call)
+    }
+
+    /// Sends a refused call about one account once more. One about several is repeated anyway, in halves.
+    async fn send_batch(
+        &self,
+        call: &Call,
+        batch: &[AccountId],
+        deadline: Deadline,
+    ) -> Result<RemoteAnswer, CallError> {
+        match batch {
+            [_] => self.send_without_values(call, deadline).await,
+            _ => self.send(call, deadline).await,
+        }
     }
 
     async fn remove_batch(
@@ -145,7 +136,7 @@ impl Anypoint {
         let call = self
             .call("remove the team's members", Method::DELETE, &path)
             .json(json!(batch));
-        match self.send_without_values(&call, deadline).await {
+        match self.send_batch(&call, batch, deadline).await {
             Err(error) if is_absent(&error) && batch.len() == 1 => {
                 // One strange answer must not leave anybody in the team. The list may show the past for a moment, so
                 // both are asked once more before the answers count as a contradiction.
@@ -184,11 +175,13 @@ pub struct RefusedMember {
     pub error: CallError,
 }
 
-/// The refusal, after a call about one account.
-fn alone(refused: Vec<RefusedMember>) -> Result<(), CallError> {
-    match refused.into_iter().next() {
-        Some(refused) => Err(refused.error),
-        None => Ok(()),
+impl RefusedMember {
+    /// The result of a call about one account.
+    pub(crate) fn alone(refused: Vec<Self>) -> Result<(), CallError> {
+        match refused.into_iter().next() {
+            Some(refused) => Err(refused.error),
+            None => Ok(()),
+        }
     }
 }
 

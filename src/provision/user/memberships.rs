@@ -5,6 +5,7 @@
 
 use super::steps::why;
 use super::view::{Membership, WantedTeam};
+use crate::anypoint::RefusedMember;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
@@ -74,7 +75,9 @@ impl Run<'_> {
         why: &'static str,
     ) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.remove_member(team, account.id, deadline);
+        let one = std::slice::from_ref(account.id);
+        let call =
+            async { RefusedMember::alone(anypoint.remove_members(team, one, deadline).await?) };
         let what = Applied::on(action::LEAVE_TEAM, team, why).of_account(account.username);
         self.write(what, call).await??;
         self.note_membership(team, LastWrite::Left);
@@ -176,7 +179,8 @@ impl Run<'_> {
     /// Adds the account to the team. Returns whether the team exists.
     async fn add(&mut self, account: AccountRef<'_>, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let call = anypoint.add_member(team, account.id, deadline);
+        let one = std::slice::from_ref(account.id);
+        let call = async { RefusedMember::alone(anypoint.add_members(team, one, deadline).await?) };
         let what = Applied::on(action::JOIN_TEAM, team, why::IN_GROUP).of_account(account.username);
         match self.write(what, call).await? {
             Err(error) if error.is_not_found() => Ok(false),
