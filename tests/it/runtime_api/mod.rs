@@ -15,7 +15,8 @@
 mod request;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -84,9 +85,8 @@ pub struct Lambda {
     child: Mutex<Child>,
     server: tokio::task::JoinHandle<()>,
     started: Instant,
-    output: Arc<Mutex<Vec<u8>>>,
-    stdout: Arc<Mutex<Vec<u8>>>,
-    readers: Mutex<Vec<thread::JoinHandle<()>>>,
+    stdout: File,
+    stderr: File,
 }
 
 /// One event on its way to the function.
@@ -136,8 +136,10 @@ impl Lambda {
             axum::serve(listener, routes).await.unwrap();
         });
 
+        // Files, and no pipes: what the function has written before its answer is there when the answer is.
+        let [stdout, stderr] = [(); 2].map(|()| tempfile::tempfile().unwrap());
         let started = Instant::now();
-        let mut child = command
+        let child = command
             .env_clear()
             .envs([
                 ("AWS_ACCESS_KEY_ID", "test"),
@@ -155,17 +157,10 @@ impl Lambda {
             .env("AWS_LAMBDA_RUNTIME_API", &address)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stdout.try_clone().unwrap())
+            .stderr(stderr.try_clone().unwrap())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let output = Arc::new(Mutex::new(Vec::new()));
-        let stdout = Arc::new(Mutex::new(Vec::new()));
-        let both = vec![Arc::clone(&output), Arc::clone(&stdout)];
-        let readers = vec![
-            collect(child.stdout.take().unwrap(), both),
-            collect(child.stderr.take().unwrap(), vec![Arc::clone(&output)]),
-        ];
         Self {
             service,
             events,
@@ -173,9 +168,8 @@ impl Lambda {
             child: Mutex::new(child),
             server,
             started,
-            output,
             stdout,
-            readers: Mutex::new(readers),
+            stderr,
         }
     }
 
@@ -228,24 +222,27 @@ impl Lambda {
         let _ = child.wait();
     }
 
-    /// Everything the process has written so far to standard output and standard error, line by line. After the process
-    /// has ended, its whole output.
+    /// The whole lines that the process has written so far to standard output, then those on standard error. After the
+    /// process has ended, everything.
     pub fn output(&self) -> String {
-        self.written(&self.output)
+        self.written(&self.stdout) + &self.written(&self.stderr)
     }
 
-    /// Everything on standard output alone.
+    /// The lines on standard output alone.
     pub fn stdout(&self) -> String {
         self.written(&self.stdout)
     }
 
-    fn written(&self, stream: &Mutex<Vec<u8>>) -> String {
-        if locked(&self.child).try_wait().unwrap().is_some() {
-            for reader in locked(&self.readers).drain(..) {
-                reader.join().unwrap();
-            }
+    fn written(&self, stream: &File) -> String {
+        let has_ended = locked(&self.child).try_wait().unwrap().is_some();
+        // Reading at a position leaves alone the one that the process writes at.
+        let mut written = vec![0; usize::try_from(stream.metadata().unwrap().len()).unwrap()];
+        stream.read_exact_at(&mut written, 0).unwrap();
+        if !has_ended {
+            let whole = written.iter().rposition(|byte| *byte == b'\n');
+            written.truncate(whole.map_or(0, |end| end + 1));
         }
-        String::from_utf8_lossy(&locked(stream)).into_owned()
+        String::from_utf8_lossy(&written).into_owned()
     }
 
     /// The process id, for measurements.
@@ -279,22 +276,6 @@ impl Drop for Lambda {
             crate::planted::check("a function's output", &self.output(), &[]);
         }
     }
-}
-
-fn collect(
-    from: impl Read + Send + 'static,
-    into: Vec<Arc<Mutex<Vec<u8>>>>,
-) -> thread::JoinHandle<()> {
-    thread::spawn(move || {
-        let mut from = BufReader::new(from);
-        let mut line = Vec::new();
-        while let Ok(1..) = from.read_until(b'\n', &mut line) {
-            for stream in &into {
-                locked(stream).extend_from_slice(&line);
-            }
-            line.clear();
-        }
-    })
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
