@@ -17,7 +17,8 @@ mod token;
 pub use account::{Account, NewAccount};
 pub use changes::AccountChanges;
 pub use client::Anypoint;
-pub use members::RefusedMember;
+pub use members::MemberChange;
+pub(crate) use members::{MAX_MEMBERS_PER_CALL, is_no_member};
 #[cfg(feature = "local")]
 pub use organization::Organization;
 pub use team::{Member, Team, TeamOfAccount};

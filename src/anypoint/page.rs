@@ -95,8 +95,10 @@ impl Anypoint {
                 }
                 offset += page.len();
                 total = None;
-                if !list.add(page) {
-                    if length < limit {
+                let known = list.known();
+                list.add(page);
+                if list.known() == known {
+                    if length < limit || !list.is_complete() {
                         break;
                     }
                     let what = "a page that was there before".to_owned();

@@ -3,10 +3,9 @@
 use http::StatusCode;
 
 use super::step::Applied;
-use crate::anypoint::RefusedMember;
 use crate::failure::Failure;
 use crate::http::CallError;
-use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject};
+use crate::ids::{OktaGroupId, OktaUserId, Subject};
 use crate::ledger::EndState;
 use crate::store::Memory;
 
@@ -60,7 +59,14 @@ impl Progress {
     /// Notes the answer to the write that began last.
     pub(super) fn end<T>(&mut self, answer: Result<T, CallError>) -> Result<T, CallError> {
         match &answer {
-            Ok(_) => self.applied.extend(self.under_way.take()),
+            Ok(_) => {
+                let done = self.under_way.take();
+                let more = done.and_then(|done| match self.applied.last_mut() {
+                    Some(last) => last.with_more(done),
+                    None => Some(done),
+                });
+                self.applied.extend(more);
+            }
             Err(error) if changed_nothing(error) => self.end_refused(),
             Err(_) => {}
         }
@@ -72,14 +78,6 @@ impl Progress {
         let what = self.applied.pop();
         let changed = what.filter(|_| !fields.is_empty());
         self.applied.extend(changed.map(|what| what.of(fields)));
-    }
-
-    /// The write that ended last was refused for these people. For all: it changed nothing.
-    pub(super) fn end_without(&mut self, refused: &[RefusedMember]) {
-        let refused: Vec<AccountId> = refused.iter().map(|one| one.account.clone()).collect();
-        let what = self.applied.pop();
-        self.applied
-            .extend(what.and_then(|what| what.without(&refused)));
     }
 
     /// Whether the write that began last may have been done.

@@ -160,10 +160,15 @@ impl Applied {
         self
     }
 
-    /// The same change, without these of its people. `None` if nobody is left.
-    pub(crate) fn without(mut self, refused: &[AccountId]) -> Option<Self> {
-        self.people.retain(|person| !refused.contains(person));
-        Some(self).filter(|left| !left.people.is_empty())
+    /// Takes over the people of a `later` change that is the same but for them. Returns any other change.
+    pub(crate) fn with_more(&mut self, later: Self) -> Option<Self> {
+        let is_same = !later.people.is_empty()
+            && (self.action, &self.id, &self.why) == (later.action, &later.id, &later.why);
+        if !is_same {
+            return Some(later);
+        }
+        self.people.extend(later.people);
+        None
     }
 
     /// Its entry in the audit trail of the lease's subject.

@@ -10,10 +10,9 @@ use std::time::Instant;
 use super::look::{GroupState, MAX_ONE_BY_ONE, went_away};
 use super::plan::{ADD_WHY, GroupPlan, TeamEnd, plan_group};
 use super::view::{GroupView, GroupWanted, Owner};
-use crate::anypoint::RefusedMember;
+use crate::anypoint::{MAX_MEMBERS_PER_CALL, MemberChange, is_no_member};
 use crate::counted::counted;
 use crate::failure::{Failure, Side};
-use crate::http::CallError;
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::finding::Finding;
@@ -32,14 +31,8 @@ const MAX_ASKED_IN_DOUBT: usize = 20;
 /// Up to this many people are verified by their own groups. More are verified by the group's list.
 const MAX_VERIFIED_ONE_BY_ONE: usize = 20;
 
-/// The failure when Anypoint refuses to change one account's membership.
-fn of_member(account: &AccountId, error: CallError) -> Failure {
-    let failure = Failure::from(error);
-    Failure {
-        message: format!("account {account}: {}; the rest was done", failure.message),
-        ..failure
-    }
-}
+/// If so many accounts are refused one after another and none is accepted, the team is refused, not an account.
+const MAX_REFUSED_MEMBERS: usize = 20;
 
 /// How a look and what followed from it ended.
 enum End {
@@ -139,7 +132,7 @@ impl Run<'_> {
         match Failure::of_parts([refused, plan.refused, self.undone.take()]) {
             Some(refused) => {
                 // Without a team a member's own look would ask for this group again, and so on.
-                if view.link.is_some() {
+                if view.found.is_some() {
                     self.progress.did_the_rest();
                 }
                 Err(refused)
@@ -273,14 +266,17 @@ impl Run<'_> {
         };
         self.undone = None;
         if !plan.remove.is_empty() {
-            self.remove_members(team, &plan.remove, plan.remove_why)
+            self.change_members(MemberChange::Leave, team, &plan.remove, plan.remove_why)
                 .await?;
         }
-        if !plan.add.is_empty() && !self.add_members(team, &plan.add).await? {
+        let join = MemberChange::Join;
+        if !plan.add.is_empty() && !self.change_members(join, team, &plan.add, ADD_WHY).await? {
             return Ok(false);
         }
         match plan.end {
             None => {}
+            // A later look finds those who could not leave by the link.
+            Some(TeamEnd::Unlink) if self.undone.is_some() => {}
             Some(TeamEnd::Unlink) => {
                 self.ports().store.unlink_team(self.lease, group).await?;
                 self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
@@ -296,46 +292,76 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Adds members. Returns whether the team exists. Accounts that were deleted in Anypoint are left out, and their users'
-    /// own events report them.
-    async fn add_members(
+    /// Changes memberships, each call a write of its own. One account may fail its whole call, so a refused call is sent in
+    /// halves, until only single accounts are refused. Accounts to add that were deleted in Anypoint are left out, and their
+    /// users' own events report them. Returns whether the team exists.
+    async fn change_members(
         &mut self,
-        team: &TeamId,
-        accounts: &[AccountId],
-    ) -> Result<bool, Failure> {
-        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
-        let what = Applied::on(action::ADD_MEMBERS, team, ADD_WHY).about(accounts);
-        let call = anypoint.add_members(team, accounts, deadline);
-        let refused = match self.write(what, call).await? {
-            // The team was deleted since the look. The next look creates it again.
-            Err(error) if error.is_not_found() => return Ok(false),
-            other => other?,
-        };
-        self.progress.end_without(&refused);
-        for RefusedMember { account, error } in refused {
-            let anypoint = &self.ports().anypoint;
-            if anypoint.account(&account, deadline).await?.is_some() {
-                self.set_aside(of_member(&account, error))?;
-            }
-        }
-        Ok(true)
-    }
-
-    async fn remove_members(
-        &mut self,
+        change: MemberChange,
         team: &TeamId,
         accounts: &[AccountId],
         why: &'static str,
-    ) -> Result<(), Failure> {
-        let what = Applied::on(action::REMOVE_MEMBERS, team, why).about(accounts);
-        let anypoint = &self.ports().anypoint;
-        let call = anypoint.remove_members(team, accounts, self.look.deadline);
-        let refused = self.write(what, call).await??;
-        self.progress.end_without(&refused);
-        for RefusedMember { account, error } in refused {
-            self.set_aside(of_member(&account, error))?;
+    ) -> Result<bool, Failure> {
+        let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
+        let name = match change {
+            MemberChange::Join => action::ADD_MEMBERS,
+            MemberChange::Leave => action::REMOVE_MEMBERS,
+        };
+        let mut left: Vec<&[AccountId]> = accounts.chunks(MAX_MEMBERS_PER_CALL).rev().collect();
+        let (mut refused, mut is_accepted, mut is_there) = (Vec::new(), false, false);
+        while let Some(batch) = left.pop() {
+            let call = anypoint.change_members(change, team, batch, deadline);
+            let what = Applied::on(name, team, why).about(batch);
+            let Err(error) = self.write(what, call).await? else {
+                is_accepted = true;
+                continue;
+            };
+            let is_strange = batch.len() == 1 && error.is_unreadable();
+            if !error.is_about_this_call() && !is_no_member(&error) && !is_strange {
+                return Err(error.into());
+            }
+            if error.is_not_found() && !is_there {
+                is_there = anypoint.team(team, deadline).await?.is_some();
+                if !is_there {
+                    return Ok(false);
+                }
+            }
+            let [account] = batch else {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                left.extend([second, first]);
+                continue;
+            };
+            if change == MemberChange::Join && anypoint.account(account, deadline).await?.is_none()
+            {
+                continue;
+            }
+            refused.push((account, error));
+            if !is_accepted && refused.len() == MAX_REFUSED_MEMBERS {
+                break;
+            }
         }
-        Ok(())
+        let who: Vec<&str> = refused
+            .iter()
+            .map(|(account, _)| account.as_str())
+            .collect();
+        let noun = if who.len() == 1 {
+            "account"
+        } else {
+            "accounts"
+        };
+        let who = format!("{noun} {}", who.join(", "));
+        let rest = match is_accepted {
+            true => "the rest was done",
+            false => "no membership was changed",
+        };
+        let failures = refused.into_iter().map(|(_, error)| Some(error.into()));
+        if let Some(failure) = Failure::of_parts(failures) {
+            self.set_aside(Failure {
+                message: format!("{who}: {}; {rest}", failure.message),
+                ..failure
+            })?;
+        }
+        Ok(true)
     }
 
     /// Reads again which of the people that the run added or removed belong to the group.
@@ -362,7 +388,8 @@ impl Run<'_> {
         let former: Vec<AccountId> = plan.add.iter().filter(is_former).cloned().collect();
         if !former.is_empty() {
             let why = "their users have other accounts since the look";
-            self.remove_members(team, &former, why).await?;
+            self.change_members(MemberChange::Leave, team, &former, why)
+                .await?;
         }
         let user_of = |account: &AccountId| owner(account).map(|owner| owner.okta_user.clone());
         let users: Vec<OktaUserId> = written.iter().filter_map(user_of).collect();

@@ -418,7 +418,12 @@ impl Run<'_> {
         why: &'static str,
     ) -> Result<(), Failure> {
         let link = &self.with_mail(link);
-        self.memory.intent = None;
+        let now_ms = self.ports().clock.now_ms();
+        // An account of another name may still be hidden.
+        let is_open = |intent: &Intent| {
+            !intent.names(&link.username) && intent.may_be_hidden(&intent.username, now_ms)
+        };
+        self.memory.intent = self.memory.intent.take().filter(is_open);
         self.memory.owe(self.progress.owed());
         let memo = self.memory.to_memo();
         let store = &self.ports().store;

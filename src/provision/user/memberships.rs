@@ -5,7 +5,7 @@
 
 use super::steps::why;
 use super::view::{Membership, WantedTeam};
-use crate::anypoint::RefusedMember;
+use crate::anypoint::MemberChange;
 use crate::failure::{Cause, Failure, Side};
 use crate::ids::{OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::ledger::SUBJECT_WAIT;
@@ -76,8 +76,7 @@ impl Run<'_> {
     ) -> Result<(), Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let one = std::slice::from_ref(account.id);
-        let call =
-            async { RefusedMember::alone(anypoint.remove_members(team, one, deadline).await?) };
+        let call = anypoint.change_members(MemberChange::Leave, team, one, deadline);
         let what = Applied::on(action::LEAVE_TEAM, team, why).of_account(account.username);
         self.write(what, call).await??;
         self.note_membership(team, LastWrite::Left);
@@ -180,7 +179,7 @@ impl Run<'_> {
     async fn add(&mut self, account: AccountRef<'_>, team: &TeamId) -> Result<bool, Failure> {
         let (anypoint, deadline) = (&self.ports().anypoint, self.look.deadline);
         let one = std::slice::from_ref(account.id);
-        let call = async { RefusedMember::alone(anypoint.add_members(team, one, deadline).await?) };
+        let call = anypoint.change_members(MemberChange::Join, team, one, deadline);
         let what = Applied::on(action::JOIN_TEAM, team, why::IN_GROUP).of_account(account.username);
         match self.write(what, call).await? {
             Err(error) if error.is_not_found() => Ok(false),

@@ -60,27 +60,25 @@ pub fn plan_user(
     evidence: &Evidence,
 ) -> Result<UserPlan, Failure> {
     let mut plan = UserPlan::default();
+    let creation = plan.miss_creation(view, evidence);
     let planned = match &view.wanted {
         Wanted::Nothing(reason) => {
             plan.end(view, *reason, evidence);
             Ok(())
         }
         Wanted::Excluded => Ok(()),
-        Wanted::Account(person) => plan.have_account(view, person, policy, evidence),
+        Wanted::Account(person) => plan.have_account(view, person, creation, policy, evidence),
     };
-    match (&view.orphan, planned) {
-        (Orphan::None, planned) => planned?,
-        (Orphan::Unshown, planned) => {
-            planned?;
-            plan.miss_creation(view, evidence);
-        }
-        // The orphaned account ends, whether the user can have another one or not.
-        (Orphan::Account(orphan), planned) => {
-            plan.refused = Failure::of_parts([planned.err(), plan.refused]);
-            if plan.is_unwanted(&view.wanted, evidence) {
-                plan.orphan = Some(retire(orphan, &[], ORPHANED));
-            }
-        }
+    if view.orphan == Orphan::None {
+        planned?;
+        return Ok(plan);
+    }
+    // The orphaned account ends, whether the user can have another one or not.
+    plan.refused = Failure::of_parts([planned.err(), plan.refused]);
+    if let Orphan::Account(orphan) = &view.orphan
+        && plan.is_unwanted(&view.wanted, evidence)
+    {
+        plan.orphan = Some(retire(orphan, &[], ORPHANED));
     }
     Ok(plan)
 }
@@ -140,6 +138,7 @@ impl UserPlan {
         &mut self,
         view: &UserView,
         person: &Person,
+        creation: Missed,
         policy: &Policy,
         evidence: &Evidence,
     ) -> Result<(), Failure> {
@@ -161,9 +160,7 @@ impl UserPlan {
             return Err(renamed());
         }
         // Otherwise the user would get a second account, and nobody would end the first one.
-        if self.miss_account(view, evidence) == Missed::InDoubt
-            || self.miss_creation(view, evidence) == Missed::InDoubt
-        {
+        if self.miss_account(view, evidence) == Missed::InDoubt || creation == Missed::InDoubt {
             self.leave_left(view, &view.linked_teams, evidence);
             return Ok(());
         }

@@ -403,3 +403,35 @@ async fn concurrent_runs_with_two_usernames_leave_one_enabled_account() {
     assert_eq!(world.account("ann_new"), "ann Example - enabled");
     assert_eq!(world.account("ann"), "ann Example - disabled");
 }
+
+/// The group's team was deleted by hand, and its name is taken. A member may not have the new username. The group's run
+/// asks for the member, and the member's run for the group: that ends.
+#[tokio::test]
+async fn a_refused_group_and_a_refused_member_do_not_ask_for_each_other_for_ever() {
+    let world = World::with(Policy {
+        adopt: Adopt::Never,
+        ..Policy::default()
+    })
+    .await;
+    let devs = world.pushed_group("Devs").await;
+    let ann = world.assigned_user("ann").await;
+    world.when(|okta| okta.add_member(&devs, &ann)).await;
+    {
+        let team = world.team_id("Devs");
+        let mut anypoint = world.anypoint();
+        anypoint.delete_team(&team).unwrap();
+        let other = anypoint.add_team("Other", None).unwrap();
+        anypoint.add_team("Devs", Some(&other)).unwrap();
+        anypoint
+            .add_user("ann_new", "Ann", "Other", "other@acme.example")
+            .unwrap();
+    }
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    world.okta_does(|okta| okta.rename_group(&devs, "Other Devs"));
+    let renamed = world.okta_does(|okta| okta.rename_group(&devs, "Devs"));
+    for events in [vec![world.hint(&ann)], renamed] {
+        assert_eq!(world.deliver(&events).await, 204);
+        let record = world.record(&events[0]).await;
+        assert_eq!(record.error_class, Some(Class::Permanent), "{record:?}");
+    }
+}

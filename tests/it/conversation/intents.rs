@@ -72,6 +72,34 @@ async fn an_intent_outlives_lists_that_are_late() {
     assert_eq!(intent(&world.table, &ann).await, None);
 }
 
+/// The same, and the user gets the former username back. The run that writes their link again, because of a mail that was
+/// owed, leaves the intent as it is.
+#[tokio::test]
+async fn an_intent_outlives_a_link_to_another_account() {
+    let world = World::new().await;
+    let ann = world.user("ann");
+    let no_mail = Fault::status("/recover/password", 503, "{}");
+    let no_mail = world.anypoint.traffic().inject(no_mail);
+    let assigned = world.okta_does(|okta| okta.assign(APP, &ann));
+    assert_eq!(world.deliver(&assigned).await, 503);
+    assert!(world.user_link(&ann).await.is_some());
+    let late = Fault::new(USERS, FaultKind::Frozen).on(Method::GET);
+    let late = world.anypoint.traffic().inject(late);
+    let unsure = Fault::status(USERS, 503, "{}").on(Method::POST);
+    let unsure = world.anypoint.traffic().inject(unsure.after_effect());
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann_new"));
+    assert_eq!(world.deliver(&[world.hint(&ann)]).await, 503);
+    world.anypoint.traffic().remove_fault(unsure);
+    world.anypoint.traffic().remove_fault(no_mail);
+    world.okta_does(|okta| okta.set_app_username(APP, &ann, "ann"));
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann_new"), "ann Example - enabled");
+    world.anypoint.traffic().remove_fault(late);
+    world.look_again(&ann).await;
+    assert_eq!(world.account("ann_new"), "ann Example - disabled");
+    assert_eq!(world.account("ann"), "ann Example - enabled");
+}
+
 /// The run writes an intent before it enables a former account. If the run is killed, the next one finds it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_intent_is_written_before_a_former_account_is_enabled() {

@@ -234,14 +234,15 @@ async fn one_refused_account_keeps_nobody_else_out_of_a_team_or_in_it() {
 /// Their accounts were deleted by hand. Anypoint refuses every call that holds one.
 #[tokio::test]
 async fn members_whose_accounts_are_gone_keep_nobody_out_of_the_team() {
+    const PEOPLE: usize = 22;
     for left in [0, 1] {
         let world = World::new().await;
         let devs = world.okta.world().create_group("Devs").unwrap().id;
-        for n in 0..8 {
+        for n in 0..PEOPLE {
             let person = world.assigned_user(&format!("pat{n}")).await;
             world.okta_does(|okta| okta.add_member(&devs, &person));
         }
-        for n in left..8 {
+        for n in left..PEOPLE {
             let account = world.account_id(&format!("pat{n}"));
             world.anypoint().delete_user(&account).unwrap();
         }
@@ -250,6 +251,93 @@ async fn members_whose_accounts_are_gone_keep_nobody_out_of_the_team() {
         assert_eq!(world.record(&pushed[0]).await.error, None);
         assert_eq!(world.members("Devs").len(), left);
     }
+}
+
+/// "Devs" with four people, before it is pushed. Returns the event of its push, the group and the accounts.
+async fn devs_of_four(world: &World) -> (Vec<LogEvent>, Subject, Vec<String>) {
+    let devs = world.okta.world().create_group("Devs").unwrap().id;
+    let mut accounts = Vec::new();
+    for n in 0..4 {
+        let person = world.assigned_user(&format!("pat{n}")).await;
+        world.okta_does(|okta| okta.add_member(&devs, &person));
+        accounts.push(world.account_id(&format!("pat{n}")));
+    }
+    accounts.sort();
+    let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+    let group = Subject::Group(OktaGroupId::parse(&devs).unwrap());
+    (pushed, group, accounts)
+}
+
+const NO: &str = r#"{"status":400,"message":"no"}"#;
+
+#[tokio::test]
+async fn a_record_names_every_refused_account() {
+    let world = World::new().await;
+    let (pushed, _, accounts) = devs_of_four(&world).await;
+    for odd in &accounts[1..3] {
+        let refused = Fault::status("/members", 400, NO).naming(odd);
+        world.anypoint.traffic().inject(refused);
+    }
+    assert_eq!(world.deliver(&pushed).await, 204);
+    let text = refusal(&world, &pushed[0]).await;
+    let both = format!("accounts {}, {}: ", accounts[1], accounts[2]);
+    assert!(
+        text.contains(&both) && text.contains("the rest was done"),
+        "{text}"
+    );
+}
+
+/// Nobody's account is the cause.
+#[tokio::test]
+async fn a_record_says_that_nothing_was_done_when_a_team_refuses_everybody() {
+    let world = World::new().await;
+    let (pushed, _, accounts) = devs_of_four(&world).await;
+    let refused = Fault::status("/members", 400, NO).on(Method::PATCH);
+    world.anypoint.traffic().inject(refused);
+    assert_eq!(world.deliver(&pushed).await, 204);
+    let text = refusal(&world, &pushed[0]).await;
+    assert!(text.contains(&accounts.join(", ")), "{text}");
+    assert!(text.contains("no membership was changed"), "{text}");
+}
+
+/// The entries of the audit trail that are about members: how many, and what they are since.
+async fn memberships(world: &World, group: &Subject) -> Vec<(Option<usize>, Option<String>)> {
+    let history = world.ports.ledger.history(&group.to_string(), 0).await;
+    let entries = history.unwrap().into_iter();
+    let of_members = entries.filter(|entry| entry.action == "add_members");
+    of_members.map(|entry| (entry.count, entry.after)).collect()
+}
+
+/// One half of a refused call was accepted before the calls failed for everybody.
+#[tokio::test]
+async fn the_audit_trail_has_the_half_of_a_call_that_was_accepted() {
+    let world = World::new().await;
+    let (pushed, group, accounts) = devs_of_four(&world).await;
+    let odd = &accounts[3];
+    for fault in [
+        Fault::status("/members", 400, NO).naming(odd).once(),
+        Fault::status("/members", 403, "{}").naming(odd),
+    ] {
+        world.anypoint.traffic().inject(fault);
+    }
+    assert_eq!(world.deliver(&pushed).await, 503);
+    assert_eq!(world.members("Devs").len(), 2);
+    let of_two = (Some(2), Some("member".to_owned()));
+    assert_eq!(memberships(&world, &group).await, [of_two]);
+}
+
+/// The members joined, and the answer to it cannot be read.
+#[tokio::test]
+async fn a_call_with_an_unreadable_answer_is_in_doubt_and_is_not_sent_in_halves() {
+    let world = World::new().await;
+    let (pushed, group, _) = devs_of_four(&world).await;
+    let strange = Fault::status("/members", 200, r#"{"odd":1}"#).on(Method::PATCH);
+    let strange = world.anypoint.traffic().inject(strange.after_effect());
+    assert_eq!(world.deliver(&pushed).await, 503);
+    assert_eq!(world.anypoint.traffic().fired(strange), 1);
+    assert_eq!(world.members("Devs").len(), 4);
+    let of_four = (Some(4), Some("not known".to_owned()));
+    assert_eq!(memberships(&world, &group).await, [of_four]);
 }
 
 /// Okta does not show one member's assignment. The others join, and the one member's own look follows.

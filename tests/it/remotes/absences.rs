@@ -1,6 +1,7 @@
 //! A 404 means an absence only when the service itself sent it.
 
 use http::Method;
+use okta_anypoint::anypoint::MemberChange;
 use okta_anypoint::failure::{Cause, Class, Failure};
 use okta_anypoint::ids::{AccountId, OktaUserId, TeamId};
 use okta_anypoint::ledger::Status;
@@ -129,7 +130,7 @@ async fn a_404_of_a_gateway_to_a_write_is_no_success() {
         for failed in [
             anypoint.delete_team(&team, soon()).await.unwrap_err(),
             anypoint
-                .remove_members(&team, &people, soon())
+                .change_members(MemberChange::Leave, &team, &people, soon())
                 .await
                 .unwrap_err(),
         ] {
@@ -143,7 +144,7 @@ async fn a_404_of_a_gateway_to_a_write_is_no_success() {
     // Anypoint's own 404s are.
     anypoint.delete_team(&team, soon()).await.unwrap();
     anypoint
-        .remove_members(&team, &people, soon())
+        .change_members(MemberChange::Leave, &team, &people[..1], soon())
         .await
         .unwrap();
 }

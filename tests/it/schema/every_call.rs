@@ -1,6 +1,6 @@
 //! Calls every method of both clients, alone and in a conversation.
 
-use okta_anypoint::anypoint::{AccountChanges, NewAccount};
+use okta_anypoint::anypoint::{AccountChanges, MemberChange, NewAccount};
 use okta_anypoint::clock::{Clock as _, SystemClock, rfc3339};
 use okta_anypoint::event::HOOK_EVENT_TYPES;
 use okta_anypoint::ids::{AccountId, OktaAppId, OktaGroupId, OktaUserId, TeamId};
@@ -309,7 +309,7 @@ async fn ask_anypoint(world: &World) {
         .await
         .unwrap();
     anypoint
-        .add_members(&team, &accounts, soon())
+        .change_members(MemberChange::Join, &team, &accounts, soon())
         .await
         .unwrap();
     anypoint.list_members(&team, soon()).await.unwrap();
@@ -322,7 +322,7 @@ async fn ask_anypoint(world: &World) {
         .await
         .unwrap();
     anypoint
-        .remove_members(&team, &accounts, soon())
+        .change_members(MemberChange::Leave, &team, &accounts, soon())
         .await
         .unwrap();
     anypoint.delete_team(&team, soon()).await.unwrap();

@@ -111,6 +111,16 @@ fn an_account_whose_creation_got_no_answer_is_looked_for_twice() {
         assert_eq!(twice.findings.believed, [Finding::NotCreated]);
         assert_eq!(matches!(twice.account, AccountPlan::Create { .. }), creates);
     }
+    // Also when the user cannot have the account that is wanted now.
+    let mut refused = person();
+    refused.username = Err(Failure::permanent(Side::Okta, "no username", ""));
+    let view = UserView {
+        orphan: Orphan::Unshown,
+        ..view(Wanted::Account(refused))
+    };
+    let once = plan_on(&view, &first_look());
+    assert_eq!(once.findings.doubted, [Finding::NotCreated]);
+    assert!(once.refused.is_some());
 }
 
 /// A doubt about the account is none about the groups.
