@@ -226,6 +226,26 @@ async fn a_list_without_a_total_ends_at_an_empty_page() {
     assert_eq!(listed.items.len(), 60);
 }
 
+/// Something in between ignores the offset and drops the total, and one entry has no id.
+#[tokio::test]
+async fn a_page_that_comes_again_and_again_ends_the_list() {
+    let world = World::new().await;
+    let traffic = world.anypoint.traffic();
+    for length in [1, 499] {
+        traffic.clear();
+        let account =
+            |n: usize| json!({"id": format!("0a0e51b0-{n:04}"), "username": n.to_string()});
+        let mut data: Vec<Value> = (0..length).map(account).collect();
+        data.push(json!({}));
+        let body = json!({"data": data}).to_string();
+        let page = traffic.inject(Fault::status("/users", 200, &body));
+        let listed = world.ports.anypoint.list_accounts(soon()).await.unwrap();
+        assert_eq!((listed.items.len(), listed.is_complete()), (length, false));
+        assert_eq!(traffic.count(&Method::GET, "/users"), 2);
+        traffic.remove_fault(page);
+    }
+}
+
 /// A total that is too large costs a few calls, not one for each page that it promises.
 #[tokio::test]
 async fn a_list_of_accounts_ends_at_a_page_with_nothing_new() {
