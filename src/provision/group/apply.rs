@@ -265,18 +265,14 @@ impl Run<'_> {
             return Ok(true);
         };
         self.undone = None;
-        if !plan.remove.is_empty() {
-            self.change_members(MemberChange::Leave, team, &plan.remove, plan.remove_why)
-                .await?;
-        }
-        let join = MemberChange::Join;
-        if !plan.add.is_empty() && !self.change_members(join, team, &plan.add, ADD_WHY).await? {
+        let (leave, join) = (MemberChange::Leave, MemberChange::Join);
+        self.change_members(leave, team, &plan.remove, plan.remove_why)
+            .await?;
+        if !self.change_members(join, team, &plan.add, ADD_WHY).await? {
             return Ok(false);
         }
         match plan.end {
             None => {}
-            // A later look finds those who could not leave by the link.
-            Some(TeamEnd::Unlink) if self.undone.is_some() => {}
             Some(TeamEnd::Unlink) => {
                 self.ports().store.unlink_team(self.lease, group).await?;
                 self.applied(Applied::on(action::UNLINK_TEAM, team, plan.remove_why));
