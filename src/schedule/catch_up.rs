@@ -285,7 +285,14 @@ impl Scheduler {
             summary.add("would_queue", reading.changes.len());
             return Ok(None);
         }
-        let sent = self.send(&reading.changes, deadline).await?;
+        // This run has sent those that the cursor keeps already.
+        let is_kept = |change: &Change| {
+            let mut kept = cursor.open.iter();
+            kept.any(|kept| (&kept.uuid, &kept.subject) == (&change.uuid, &change.subject))
+        };
+        let mut changes = reading.changes;
+        changes.retain(|change| !is_kept(change));
+        let sent = self.send(&changes, deadline).await?;
         summary.add("queued", sent.count);
         match sent.failure {
             // Without a queue the cursor keeps the changes that are not done yet, and the run goes on.

@@ -12,7 +12,7 @@ use super::plan::{ADD_WHY, GroupPlan, TeamEnd, plan_group};
 use super::view::{GroupView, GroupWanted, Owner};
 use crate::anypoint::{MAX_MEMBERS_PER_CALL, MemberChange, is_no_member};
 use crate::counted::counted;
-use crate::failure::{Failure, Side};
+use crate::failure::{Class, Failure, Side};
 use crate::ids::{AccountId, OktaGroupId, OktaUserId, Subject, TeamId};
 use crate::provision::evidence::contradiction;
 use crate::provision::finding::Finding;
@@ -335,11 +335,14 @@ impl Run<'_> {
             if !is_accepted && refused.len() == MAX_REFUSED_MEMBERS {
                 break;
             }
+            // The next one comes from the other end, so odd accounts beside each other do not look like a refused team.
+            left.reverse();
         }
-        let who: Vec<&str> = refused
+        let mut who: Vec<&str> = refused
             .iter()
             .map(|(account, _)| account.as_str())
             .collect();
+        who.sort_unstable();
         let noun = if who.len() == 1 {
             "account"
         } else {
@@ -352,8 +355,14 @@ impl Run<'_> {
         };
         let failures = refused.into_iter().map(|(_, error)| Some(error.into()));
         if let Some(failure) = Failure::of_parts(failures) {
+            let class = match left.is_empty() {
+                true => failure.class,
+                // Some were not tried.
+                false => Class::Retryable,
+            };
             self.set_aside(Failure {
                 message: format!("{who}: {}; {rest}", failure.message),
+                class,
                 ..failure
             })?;
         }

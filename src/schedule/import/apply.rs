@@ -53,7 +53,9 @@ pub(super) enum Halt {
 
 impl From<CallError> for Halt {
     fn from(error: CallError) -> Self {
-        if error.is_refusal() || error.is_server_fault() {
+        // A 404 of something in between, for example.
+        let is_of_a_side = error.may_be_about_one() && !error.is_about_the_object();
+        if error.is_refusal() || error.is_server_fault() || is_of_a_side {
             Self::Refused(error.into())
         } else if error.is_about_the_object() || error.is_not_found() {
             Self::Problem(error.into())

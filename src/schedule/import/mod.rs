@@ -240,9 +240,7 @@ impl Scheduler {
         error: CallError,
         deadline: Deadline,
     ) -> Result<Failure, Failure> {
-        let may_be_its_own =
-            error.is_refusal() || error.is_about_this_call() || error.is_server_fault();
-        if !may_be_its_own {
+        if !error.is_refusal() && !error.may_be_about_one() {
             return Err(error.into());
         }
         self.check_okta(&self.ports.okta, deadline).await?;

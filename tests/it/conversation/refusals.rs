@@ -287,6 +287,33 @@ async fn a_record_names_every_refused_account() {
     );
 }
 
+/// Odd accounts that are neighbours are no refused team.
+#[tokio::test]
+async fn many_refused_accounts_keep_nobody_else_out() {
+    const PEOPLE: usize = 40;
+    for from_the_end in [false, true] {
+        let world = World::new().await;
+        let devs = world.okta.world().create_group("Devs").unwrap().id;
+        let mut accounts = Vec::new();
+        for n in 0..PEOPLE {
+            let person = world.assigned_user(&format!("pat{n}")).await;
+            world.okta_does(|okta| okta.add_member(&devs, &person));
+            accounts.push(world.account_id(&format!("pat{n}")));
+        }
+        accounts.sort();
+        if from_the_end {
+            accounts.reverse();
+        }
+        for odd in &accounts[..25] {
+            let refused = Fault::status("/members", 422, NO).naming(odd);
+            world.anypoint.traffic().inject(refused);
+        }
+        let pushed = world.okta_does(|okta| okta.assign_group(APP, &devs));
+        world.deliver(&pushed).await;
+        assert_eq!(world.members("Devs").len(), PEOPLE - 25);
+    }
+}
+
 /// Nobody's account is the cause.
 #[tokio::test]
 async fn a_record_says_that_nothing_was_done_when_a_team_refuses_everybody() {

@@ -137,6 +137,12 @@ async fn without_a_queue_an_open_event_is_kept_and_blocks_no_other() {
     );
     assert!(stage.link(&ben).await.is_some());
     assert!(stage.link(&ann).await.is_none());
+    // The next runs read the same entries of the log again, and keep each once.
+    for _ in 0..2 {
+        stage.run(Task::CatchUp).await;
+        let again = cursor(&stage).await.unwrap();
+        assert_eq!(again["open"].as_array().unwrap().len(), open.len());
+    }
     stage.okta.traffic().remove_all_faults();
     stage.run(Task::CatchUp).await;
     assert!(stage.is_enabled("ann"));

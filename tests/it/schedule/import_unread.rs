@@ -62,17 +62,46 @@ async fn an_unreadable_user_behind_an_address_is_the_problem_of_its_account(
     assert!(stage.link(&odd).await.is_some());
 }
 
-/// The server fails for one address. It answers for the others.
+/// The server, or something before it, fails for one address. It answers for the others.
+#[rstest]
+#[case::server_fault(501, r#"{"errorCode":"E0000009"}"#)]
+#[case::page(200, "<html>blocked</html>")]
+#[case::empty(200, "")]
+#[case::null(200, "null")]
+#[case::gateways_404(404, "<html>not found</html>")]
 #[tokio::test]
-async fn an_address_that_okta_fails_to_answer_stops_nobody_else() {
+async fn an_address_that_okta_fails_to_answer_stops_nobody_else(
+    #[case] status: u16,
+    #[case] body: &str,
+) {
     let stage = stage_of(ImportMode::Create).await;
     let account = stage.native("odd");
     stage.native("ann");
     let path = "/api/v1/users/odd%40acme.example";
     let traffic = stage.okta.traffic();
-    traffic.inject(Fault::status(path, 501, r#"{"errorCode":"E0000009"}"#));
+    traffic.inject(Fault::status(path, status, body));
     let problem = one_unpaired(&stage).await;
     assert!(is_about(&problem, &account), "{problem:?}");
+}
+
+/// A gateway knows one Okta user's address not.
+#[tokio::test]
+async fn a_404_of_a_gateway_for_one_user_stops_nobody_else() {
+    for path in ["/api/v1/users/", "/api/v1/apps/*/users/"] {
+        let stage = stage_of(ImportMode::Create).await;
+        let ann = stage.assigned("ann");
+        let ben = stage.assigned("ben");
+        stage.native("ann");
+        stage.native("ben");
+        let lost = Fault::status(&format!("{path}{ann}"), 404, "<html>not found</html>");
+        let lost = stage.okta.traffic().inject(lost.on(Method::GET));
+        let ran = stage.try_run(Task::Import, None).await;
+        assert!(ran.is_ok(), "{path} {ran:?}");
+        assert!(stage.link(&ben).await.is_some(), "{path}");
+        stage.okta.traffic().remove_fault(lost);
+        import_and_rest(&stage).await;
+        assert!(stage.link(&ann).await.is_some(), "{path}");
+    }
 }
 
 /// An import was cut off at the creation of a user who cannot be read now.
