@@ -338,11 +338,10 @@ impl Run<'_> {
             // The next one comes from the other end, so odd accounts beside each other do not look like a refused team.
             left.reverse();
         }
-        let mut who: Vec<&str> = refused
+        let who: Vec<&str> = refused
             .iter()
             .map(|(account, _)| account.as_str())
             .collect();
-        who.sort_unstable();
         let noun = if who.len() == 1 {
             "account"
         } else {

@@ -280,11 +280,9 @@ async fn a_record_names_every_refused_account() {
     }
     assert_eq!(world.deliver(&pushed).await, 204);
     let text = refusal(&world, &pushed[0]).await;
-    let both = format!("accounts {}, {}: ", accounts[1], accounts[2]);
-    assert!(
-        text.contains(&both) && text.contains("the rest was done"),
-        "{text}"
-    );
+    for part in [&accounts[1], &accounts[2], "accounts ", "the rest was done"] {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 /// Odd accounts that are neighbours are no refused team.
@@ -323,8 +321,10 @@ async fn a_record_says_that_nothing_was_done_when_a_team_refuses_everybody() {
     world.anypoint.traffic().inject(refused);
     assert_eq!(world.deliver(&pushed).await, 204);
     let text = refusal(&world, &pushed[0]).await;
-    assert!(text.contains(&accounts.join(", ")), "{text}");
     assert!(text.contains("no membership was changed"), "{text}");
+    for account in accounts {
+        assert!(text.contains(&account), "{text}");
+    }
 }
 
 /// The entries of the audit trail that are about members: how many, and what they are since.
