@@ -72,9 +72,7 @@ async fn run() -> Result<(), Error> {
         metrics.flush(SystemClock.now_ms());
         answer
     };
-    let answers = lambda_runtime::run(Function::from(receiver).map_response(flushed));
-    // In a task of its own: each wake of the future that a `current_thread` runtime blocks on is a system call.
-    tokio::spawn(answers).await?
+    lambda_runtime::run(Function::from(receiver).map_response(flushed)).await
 }
 
 fn inline(reader: &mut Reader<'_>) -> Option<WorkSettings> {
