@@ -4,6 +4,7 @@ mod apply;
 mod ask;
 mod end;
 mod look;
+mod members;
 mod plan;
 mod view;
 

@@ -28,6 +28,7 @@ mod partly;
 mod peers;
 mod queued;
 mod refusals;
+mod refused_members;
 mod repeated;
 mod strange_answers;
 mod strange_teams;

@@ -84,7 +84,7 @@ async fn an_address_that_okta_fails_to_answer_stops_nobody_else(
     assert!(is_about(&problem, &account), "{problem:?}");
 }
 
-/// A gateway knows one Okta user's address not.
+/// A gateway answers 404 for one user, or for their app user.
 #[tokio::test]
 async fn a_404_of_a_gateway_for_one_user_stops_nobody_else() {
     for path in ["/api/v1/users/", "/api/v1/apps/*/users/"] {
